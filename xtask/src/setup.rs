@@ -1,0 +1,35 @@
+//! `cargo xtask setup`: installs what the other commands use.
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{coverage, tool, workspace::Workspace};
+
+/// What can be installed by itself. The tests need nothing beside the toolchain and a C compiler.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Component {
+    /// cargo-deny, for `check`.
+    Deny,
+    /// cargo-llvm-cov and the tools of LLVM, for `coverage`.
+    Coverage,
+}
+
+impl Component {
+    fn install(self, workspace: &Workspace) -> Result<()> {
+        match self {
+            Self::Deny => tool::CARGO_DENY.find(workspace).map(drop),
+            Self::Coverage => coverage::Tools::find(workspace).map(drop),
+        }
+    }
+}
+
+/// Installs the components named, or all.
+pub(crate) fn setup(workspace: &Workspace, components: &[Component]) -> Result<()> {
+    let components = if components.is_empty() { Component::value_variants() } else { components };
+    for component in components {
+        component.install(workspace)?;
+        let name = component.to_possible_value().map(|value| value.get_name().to_owned());
+        println!("ready: {}", name.unwrap_or_default());
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask test`: every test, in one build.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{
+    run::{cargo, status},
+    workspace::Workspace,
+};
+
+/// Runs the workspace's tests, or those of the packages that `args` name, and goes on after a failure.
+///
+/// A test that lacks a component says `skipped: …` past the capture of its output, so that it shows here; the
+/// last lines are cargo's own.
+pub(crate) fn test(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
+    let mut command = cargo(workspace.root());
+    command.args(["test", "--no-fail-fast"]);
+    if !names_packages(args) {
+        command.arg("--workspace");
+    }
+    let status = status(command.args(args))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn names_packages(args: &[String]) -> bool {
+    let of_cargo = args.iter().take_while(|arg| *arg != "--");
+    of_cargo.into_iter().any(|arg| {
+        arg.starts_with("-p") || arg.starts_with("--package") || arg == "--workspace" || arg == "--all"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_packages;
+
+    #[test]
+    fn packages_are_named_before_the_dashes() {
+        let named = |args: &[&str]| names_packages(&args.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(named(&["-p", "streamer-engine"]));
+        assert!(named(&["--package=streamer-engine", "lease"]));
+        assert!(!named(&["lease"]));
+        assert!(!named(&["--", "-p"]));
+        assert!(!named(&["--no-run"]));
+    }
+}
