@@ -1,0 +1,87 @@
+//! Who is asking.
+
+use std::collections::BTreeSet;
+
+use streamer_protocol::{TenantId, Timestamp, UserId};
+
+/// The longest user, tenant, permission or topic grant in a token, in characters.
+pub const NAME_CHARS_MAX: usize = 256;
+
+/// What a valid token says about its bearer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The claim `sub`.
+    pub user: UserId,
+    /// The claim `tenant_id`.
+    pub tenant: TenantId,
+    /// The claim `permissions`; none if it is absent.
+    pub permissions: Permissions,
+    /// The claim `topics`, as written: topics that may be read without the `read` permission.
+    pub topics: Vec<String>,
+    /// The claim `exp`, without leeway.
+    pub expires_at: Timestamp,
+}
+
+impl Identity {
+    /// The same user of the same tenant: what a refreshed token must be of.
+    #[must_use]
+    pub fn same_user(&self, other: &Self) -> bool {
+        self.tenant == other.tenant && self.user == other.user
+    }
+}
+
+/// What the bearer may do, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Permissions(BTreeSet<String>);
+
+impl Permissions {
+    /// Subscribing to topics.
+    pub const READ: &'static str = "read";
+    /// Publishing to topics.
+    pub const WRITE: &'static str = "write";
+
+    /// Whether `name` was granted, exactly so written.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    /// The names in order, each once.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl<T: Into<String>> FromIterator<T> for Permissions {
+    fn from_iter<I: IntoIterator<Item = T>>(names: I) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_is_of_the_same_user_in_the_same_tenant() {
+        let identity = |user: &str, tenant: &str| Identity {
+            user: UserId::new(user),
+            tenant: TenantId::new(tenant),
+            permissions: [Permissions::READ].into_iter().collect(),
+            topics: Vec::new(),
+            expires_at: Timestamp::from_millis(0),
+        };
+        let ada = identity("ada", "acme");
+        assert!(ada.same_user(&Identity { expires_at: Timestamp::from_millis(9), ..ada.clone() }));
+        assert!(!ada.same_user(&identity("ada", "globex")));
+        assert!(!ada.same_user(&identity("bob", "acme")));
+    }
+
+    #[test]
+    fn permissions_are_exact_names() {
+        let permissions: Permissions = ["write", "read", "read"].into_iter().collect();
+        assert!(permissions.contains(Permissions::READ));
+        assert!(!permissions.contains("rea"));
+        assert!(permissions.iter().eq(["read", "write"]));
+    }
+}
