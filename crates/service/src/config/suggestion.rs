@@ -1,0 +1,53 @@
+//! What an unknown name was probably meant to be.
+
+use super::path::Path;
+
+/// The nearest of `known` to `name`, if it is near enough to be a slip.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near_enough = (name.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= near_enough)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The setting that an unknown one was probably meant to be: one beside it, one of that name in another
+/// section, or one whose sections were joined by a single underscore.
+pub(super) fn setting(unknown: &Path, beside: &[&str], known: &[Path]) -> Option<Path> {
+    let (parent, last) = (unknown.parent()?, unknown.keys().last()?);
+    if let Some(sibling) = nearest(last, beside.iter().copied()) {
+        return Some(parent.key(sibling));
+    }
+    if let Some(elsewhere) = known.iter().find(|path| path.keys().last() == Some(last)) {
+        return Some(elsewhere.clone());
+    }
+    let flat = |path: &Path| path.keys().collect::<Vec<_>>().join("_");
+    let flattened: Vec<_> = known.iter().map(flat).collect();
+    let name = flat(unknown);
+    let found = nearest(&name, flattened.iter().map(String::as_str))?;
+    known.iter().find(|path| flat(path) == found).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_understood() {
+        let known: Vec<_> = ["engine", "engine.queue_depth_max", "listen", "listen.port"]
+            .map(|name| Path::parse(name).expect("a name"))
+            .into();
+        let suggest = |unknown: &str, beside: &[&str]| {
+            let unknown = Path::parse(unknown).expect("a name");
+            setting(&unknown, beside, &known).map(|path| path.to_string())
+        };
+        let engine = Some("engine.queue_depth_max".to_owned());
+        assert_eq!(suggest("engine.queue_dept_max", &["queue_depth_max"]), engine);
+        assert_eq!(suggest("queue_depth_max", &["engine", "listen"]), engine);
+        assert_eq!(suggest("engine_queue_depth_max", &["engine", "listen"]), engine);
+        assert_eq!(suggest("engne.queue_depth_max", &["engine", "listen"]), engine);
+        assert_eq!(suggest("colour", &["engine", "listen"]), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! A process's life: how it is configured, what it tells, what stops it and what runs in it.
+//!
+//! Only binaries use this crate. `main` reads top to bottom: [`config`] is loaded and checked as a whole,
+//! [`telemetry`] is installed, [`signals`] begin to be heard, and [`tasks`] run until they are stopped.
+
+pub mod config;
+pub mod signals;
+pub mod tasks;
+pub mod telemetry;
