@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What went wrong, in a word that never changes. The message beside it is for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// A code that this version does not know reads as [`InternalError`](Self::InternalError): an older client still
+/// learns that its request has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
@@ -35,6 +38,21 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 11] = [
+        Self::ValidationError,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::PayloadTooLarge,
+        Self::RateLimited,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::Overloaded,
+        Self::InternalError,
+    ];
+
     /// The code as it stands on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +72,13 @@ impl ErrorCode {
     }
 }
 
+impl<'de> Deserialize<'de> for ErrorCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self::ALL.into_iter().find(|code| code.as_str() == text).unwrap_or(Self::InternalError))
+    }
+}
+
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -66,9 +91,16 @@ mod tests {
 
     #[test]
     fn the_wire_and_the_text_agree() {
-        for code in [ErrorCode::ValidationError, ErrorCode::PayloadTooLarge, ErrorCode::InternalError] {
+        for code in ErrorCode::ALL {
             let wire = serde_json::to_string(&code).expect("prints");
             assert_eq!(wire, format!("\"{code}\""));
+            assert_eq!(serde_json::from_str::<ErrorCode>(&wire).expect("reads"), code);
         }
+    }
+
+    #[test]
+    fn a_code_of_a_later_version_is_still_an_error() {
+        let code: ErrorCode = serde_json::from_str("\"TEAPOT\"").expect("reads");
+        assert_eq!(code, ErrorCode::InternalError);
     }
 }
