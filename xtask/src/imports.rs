@@ -20,7 +20,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-service", &[]),
     // Programs: they put the pieces together.
     ("streamer-cli", LIBRARIES),
-    ("streamer-examples", LIBRARIES),
+    // An application makes its own binary out of the command line's library.
+    ("streamer-examples", &["streamer-cli", "streamer-engine"]),
     ("streamer-e2e", LIBRARIES),
     ("xtask", &["streamer-protocol"]),
 ];

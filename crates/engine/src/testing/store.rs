@@ -1,0 +1,207 @@
+//! A store in memory: one lock, nothing clever, and the same promises but for durability.
+
+mod artifacts;
+mod connections;
+mod requests;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
+
+use self::{artifacts::StoredArtifacts, connections::StoredConnections, requests::StoredRequests};
+use crate::store::{
+    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claim, ConnectionFilter, ConnectionRecord,
+    Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
+    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, Summary,
+    WorkerId,
+};
+
+/// A store that forgets everything when it is dropped.
+#[derive(Default)]
+pub struct MemoryStore {
+    connections: Mutex<StoredConnections>,
+    requests: Mutex<StoredRequests>,
+    artifacts: Mutex<StoredArtifacts>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// At most `page.limit` of `items`, and a cursor that names the last of them if there are more.
+fn page_of<T>(
+    items: impl Iterator<Item = T>,
+    limit: u32,
+    cursor_of: impl Fn(&T) -> String,
+) -> Result<Page<T>> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if limit == 0 {
+        return Err(Error::new(ErrorKind::Invalid, "a page has at least one item"));
+    }
+    let mut items: Vec<T> = items.take(limit.saturating_add(1)).collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let cursor = if more { items.last().map(cursor_of) } else { None };
+    Ok(Page { items, cursor })
+}
+
+/// What follows `prefix` in a cursor.
+fn read_cursor<'a>(cursor: &'a str, prefix: &str) -> Result<&'a str> {
+    cursor.strip_prefix(prefix).ok_or_else(|| Error::new(ErrorKind::Invalid, "a foreign cursor"))
+}
+
+#[async_trait]
+impl Connections for MemoryStore {
+    async fn connect(&self, connection: &ConnectionRecord) -> Result<()> {
+        self.connections.lock().connect(connection);
+        Ok(())
+    }
+
+    async fn connection(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {
+        Ok(self.connections.lock().get(id))
+    }
+
+    async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()> {
+        self.connections.lock().touch(ids, at);
+        Ok(())
+    }
+
+    async fn disconnect(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {
+        Ok(self.connections.lock().disconnect(id))
+    }
+
+    async fn connections(
+        &self,
+        filter: &ConnectionFilter,
+        page: &PageQuery,
+    ) -> Result<Page<ConnectionRecord>> {
+        self.connections.lock().list(filter, page)
+    }
+
+    async fn forget_endpoint(&self, endpoint: &str) -> Result<u64> {
+        Ok(self.connections.lock().forget_endpoint(endpoint))
+    }
+
+    async fn purge_connections(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        Ok(self.connections.lock().purge(now, limit))
+    }
+}
+
+#[async_trait]
+impl Requests for MemoryStore {
+    async fn enqueue(&self, new: &NewRequest, quota: &Quota) -> Result<Enqueued> {
+        self.requests.lock().enqueue(new, quota)
+    }
+
+    async fn promote(
+        &self,
+        new: &NewRequest,
+        quota: &Quota,
+        worker: &WorkerId,
+        lease_until: Timestamp,
+    ) -> Result<Promoted> {
+        self.requests.lock().promote(new, quota, worker, lease_until)
+    }
+
+    async fn claim(
+        &self,
+        worker: &WorkerId,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Claim>> {
+        Ok(self.requests.lock().claim(worker, now, lease_until, limit))
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>> {
+        Ok(self.requests.lock().next_due())
+    }
+
+    async fn renew(&self, leases: &[Lease], lease_until: Timestamp) -> Result<Vec<Renewed>> {
+        Ok(self.requests.lock().renew(leases, lease_until))
+    }
+
+    async fn reclaim(&self, worker: &WorkerId, now: Timestamp) -> Result<u64> {
+        Ok(self.requests.lock().reclaim(worker, now))
+    }
+
+    async fn append(&self, lease: &Lease, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
+        self.requests.lock().append(lease, entries, checkpoint)
+    }
+
+    async fn finish(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<u64> {
+        self.requests.lock().finish(lease, outcome, now, expires_at)
+    }
+
+    async fn retry(&self, lease: &Lease, run_at: Timestamp, error: &ErrorBody) -> Result<()> {
+        self.requests.lock().retry(lease, run_at, error)
+    }
+
+    async fn release(&self, lease: &Lease, now: Timestamp) -> Result<()> {
+        self.requests.lock().release(lease, now)
+    }
+
+    async fn cancel(
+        &self,
+        key: &RequestKey,
+        outcome: &Outcome,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Cancelled> {
+        self.requests.lock().cancel(key, outcome, now, expires_at)
+    }
+
+    async fn replay(&self, key: &RequestKey, now: Timestamp) -> Result<Summary> {
+        self.requests.lock().replay(key, now)
+    }
+
+    async fn request(&self, key: &RequestKey) -> Result<Option<Record>> {
+        Ok(self.requests.lock().get(key))
+    }
+
+    async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Summary>> {
+        self.requests.lock().list(filter, page)
+    }
+
+    async fn log(&self, key: &RequestKey, after: u64, limit: u32) -> Result<Vec<LogEntry>> {
+        Ok(self.requests.lock().log(key, after, limit))
+    }
+
+    async fn open_requests(&self) -> Result<u64> {
+        Ok(self.requests.lock().open())
+    }
+
+    async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        Ok(self.requests.lock().purge(now, limit))
+    }
+}
+
+#[async_trait]
+impl Artifacts for MemoryStore {
+    async fn keep(&self, new: NewArtifact) -> Result<Artifact> {
+        self.artifacts.lock().keep(new)
+    }
+
+    async fn artifact(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        id: &ArtifactId,
+    ) -> Result<Option<(Artifact, ArtifactBody)>> {
+        Ok(self.artifacts.lock().get(tenant, user, id))
+    }
+
+    async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        Ok(self.artifacts.lock().purge(now, limit))
+    }
+}

@@ -1,0 +1,430 @@
+//! Requests in memory.
+
+use std::collections::HashMap;
+
+use streamer_protocol::{ErrorBody, Json, RequestStatus, TenantId, Timestamp};
+
+use super::{page_of, read_cursor};
+use crate::store::{
+    Cancelled, Claim, Enqueued, EntryBody, Error, ErrorKind, Fingerprint, Lease, LogEntry, NewRequest,
+    Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Result, Summary,
+    WorkerId,
+};
+
+const CURSOR: &str = "requests:";
+
+#[derive(Default)]
+pub(super) struct StoredRequests {
+    /// The number of the next request: they are numbered as they come.
+    next: u64,
+    by_key: HashMap<RequestKey, Stored>,
+}
+
+struct Stored {
+    number: u64,
+    fingerprint: Fingerprint,
+    record: Record,
+    /// The newest fence.
+    fence: u64,
+    /// Who holds that fence's lease, or ended the request under it; nobody once the lease was given up.
+    holder: Option<WorkerId>,
+    /// When it may be claimed; never once it has ended.
+    due_at: Option<Timestamp>,
+    /// How many chunks the checkpoint covers.
+    covered: u64,
+    log: Vec<LogEntry>,
+}
+
+impl StoredRequests {
+    pub(super) fn enqueue(&mut self, new: &NewRequest, quota: &Quota) -> Result<Enqueued> {
+        if let Some(known) = self.known(new)? {
+            return Ok(Enqueued::Known(known));
+        }
+        self.insert(new, quota)?;
+        Ok(Enqueued::New)
+    }
+
+    pub(super) fn promote(
+        &mut self,
+        new: &NewRequest,
+        quota: &Quota,
+        worker: &WorkerId,
+        lease_until: Timestamp,
+    ) -> Result<Promoted> {
+        if let Some(known) = self.known(new)? {
+            return Ok(Promoted::Known(known));
+        }
+        let stored = self.insert(new, quota)?;
+        Ok(Promoted::Leased(stored.lease_to(worker, new.created_at, lease_until)))
+    }
+
+    fn known(&self, new: &NewRequest) -> Result<Option<Summary>> {
+        match self.by_key.get(&new.key) {
+            None => Ok(None),
+            Some(known) if known.fingerprint == new.fingerprint => Ok(Some(known.record.summary.clone())),
+            Some(_) => Err(ErrorKind::Conflict.into()),
+        }
+    }
+
+    fn insert(&mut self, new: &NewRequest, quota: &Quota) -> Result<&mut Stored> {
+        if self.open() >= quota.open_max || self.open_of(&new.key.tenant) >= quota.tenant_open_max {
+            return Err(ErrorKind::Full.into());
+        }
+        let number = self.next;
+        self.next += 1;
+        Ok(self.by_key.entry(new.key.clone()).or_insert(Stored {
+            number,
+            fingerprint: new.fingerprint,
+            record: Record {
+                summary: summary_of(new),
+                payload: new.payload.clone(),
+                checkpoint: None,
+                outcome: None,
+            },
+            fence: 0,
+            holder: None,
+            due_at: Some(new.run_at),
+            covered: 0,
+            log: Vec::new(),
+        }))
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        worker: &WorkerId,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Vec<Claim> {
+        let mut due: Vec<_> = self
+            .by_key
+            .values_mut()
+            .filter_map(|stored| Some((stored.due_at.filter(|due| *due <= now)?, stored)))
+            .collect();
+        due.sort_by_key(|(due, stored)| (*due, stored.number));
+        due.into_iter()
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .map(|(_, stored)| stored.claim(worker, now, lease_until))
+            .collect()
+    }
+
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.by_key.values().filter_map(|stored| stored.due_at).min()
+    }
+
+    pub(super) fn renew(&mut self, leases: &[Lease], lease_until: Timestamp) -> Vec<Renewed> {
+        let renew = |lease| match self.held(lease) {
+            Ok(stored) => {
+                stored.due_at = Some(lease_until);
+                Renewed::Held { cancel_asked: stored.record.summary.cancel_asked }
+            }
+            Err(_) => Renewed::Lost,
+        };
+        leases.iter().map(renew).collect()
+    }
+
+    pub(super) fn reclaim(&mut self, worker: &WorkerId, now: Timestamp) -> u64 {
+        let mut reclaimed = 0;
+        for stored in self.by_key.values_mut() {
+            if stored.holder.as_ref() == Some(worker) && stored.due_at.is_some_and(|until| until > now) {
+                stored.due_at = Some(now);
+                reclaimed += 1;
+            }
+        }
+        reclaimed
+    }
+
+    pub(super) fn append(
+        &mut self,
+        lease: &Lease,
+        entries: &[LogEntry],
+        checkpoint: Option<&Json>,
+    ) -> Result<bool> {
+        self.held(lease)?.append(entries, checkpoint)
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        lease: &Lease,
+        outcome: &Outcome,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<u64> {
+        let stored = self.under(lease)?;
+        if stored.holder.is_none() {
+            return Err(ErrorKind::LeaseLost.into());
+        }
+        if !stored.record.summary.status.is_final() {
+            stored.end(outcome, now, expires_at);
+        }
+        Ok(stored.record.summary.last_seq)
+    }
+
+    pub(super) fn retry(&mut self, lease: &Lease, run_at: Timestamp, error: &ErrorBody) -> Result<()> {
+        let stored = self.under(lease)?;
+        match stored.record.summary.status {
+            RequestStatus::Processing => {}
+            RequestStatus::Retrying => return Ok(()),
+            _ => return Err(ErrorKind::LeaseLost.into()),
+        }
+        stored.wait(RequestStatus::Retrying, run_at);
+        stored.record.summary.retry_after = Some(run_at);
+        stored.record.summary.retry_count += 1;
+        stored.record.outcome = Some(Outcome::Failed(error.clone()));
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, lease: &Lease, now: Timestamp) -> Result<()> {
+        let stored = self.under(lease)?;
+        match stored.record.summary.status {
+            RequestStatus::Processing => stored.wait(RequestStatus::Pending, now),
+            RequestStatus::Pending => {}
+            _ => return Err(ErrorKind::LeaseLost.into()),
+        }
+        Ok(())
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        key: &RequestKey,
+        outcome: &Outcome,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Cancelled> {
+        if !matches!(outcome, Outcome::Cancelled(_)) {
+            return Err(Error::new(ErrorKind::Invalid, "a cancel ends as cancelled"));
+        }
+        let stored = self.by_key.get_mut(key).ok_or(ErrorKind::NotFound)?;
+        Ok(match stored.record.summary.status {
+            RequestStatus::Pending | RequestStatus::Retrying => {
+                Cancelled::Ended(stored.end(outcome, now, expires_at))
+            }
+            RequestStatus::Processing => {
+                stored.record.summary.cancel_asked = true;
+                Cancelled::Asked(stored.record.summary.clone())
+            }
+            RequestStatus::Completed | RequestStatus::Failed | RequestStatus::Cancelled => {
+                Cancelled::Already(stored.record.summary.clone())
+            }
+        })
+    }
+
+    pub(super) fn replay(&mut self, key: &RequestKey, now: Timestamp) -> Result<Summary> {
+        let stored = self.by_key.get_mut(key).ok_or(ErrorKind::NotFound)?;
+        if stored.record.summary.status != RequestStatus::Failed {
+            return Err(ErrorKind::Conflict.into());
+        }
+        stored.wait(RequestStatus::Pending, now);
+        stored.record.outcome = None;
+        stored.log.retain(|entry| !matches!(entry.body, EntryBody::Outcome(_)));
+        let summary = &mut stored.record.summary;
+        (summary.retry_count, summary.takeovers, summary.cancel_asked) = (0, 0, false);
+        (summary.ended_at, summary.expires_at) = (None, None);
+        Ok(summary.clone())
+    }
+
+    pub(super) fn get(&self, key: &RequestKey) -> Option<Record> {
+        self.by_key.get(key).map(|stored| stored.record.clone())
+    }
+
+    pub(super) fn list(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Summary>> {
+        let before = match &page.cursor {
+            None => u64::MAX,
+            Some(cursor) => read_cursor(cursor, CURSOR)?
+                .parse()
+                .map_err(|_| Error::new(ErrorKind::Invalid, "a foreign cursor"))?,
+        };
+        let mut matching: Vec<_> = self
+            .by_key
+            .values()
+            .filter(|stored| stored.number < before && matches(filter, &stored.record.summary))
+            .map(|stored| (stored.number, &stored.record.summary))
+            .collect();
+        matching.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        let page = page_of(matching.into_iter(), page.limit, |(number, _)| format!("{CURSOR}{number}"))?;
+        let items = page.items.into_iter().map(|(_, summary)| summary.clone()).collect();
+        Ok(Page { items, cursor: page.cursor })
+    }
+
+    pub(super) fn log(&self, key: &RequestKey, after: u64, limit: u32) -> Vec<LogEntry> {
+        let Some(stored) = self.by_key.get(key) else { return Vec::new() };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        stored.log.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect()
+    }
+
+    pub(super) fn open(&self) -> u64 {
+        self.by_key.values().filter(|stored| stored.due_at.is_some()).count() as u64
+    }
+
+    fn open_of(&self, tenant: &TenantId) -> u64 {
+        let open = |(key, stored): &(&RequestKey, &Stored)| key.tenant == *tenant && stored.due_at.is_some();
+        self.by_key.iter().filter(open).count() as u64
+    }
+
+    pub(super) fn purge(&mut self, now: Timestamp, limit: u32) -> u64 {
+        let before = self.by_key.len();
+        let mut left = limit;
+        self.by_key.retain(|_, stored| {
+            let expired = stored.record.summary.expires_at.is_some_and(|at| at <= now);
+            let goes = left > 0 && expired;
+            left -= u32::from(goes);
+            !goes
+        });
+        (before - self.by_key.len()) as u64
+    }
+
+    /// The request whose newest fence is the lease's.
+    fn under(&mut self, lease: &Lease) -> Result<&mut Stored> {
+        let newest = |stored: &&mut Stored| stored.fence == lease.fence;
+        Ok(self.by_key.get_mut(&lease.key).filter(newest).ok_or(ErrorKind::LeaseLost)?)
+    }
+
+    /// The request that runs under the lease.
+    fn held(&mut self, lease: &Lease) -> Result<&mut Stored> {
+        let runs = |stored: &&mut Stored| stored.record.summary.status == RequestStatus::Processing;
+        Ok(Some(self.under(lease)?).filter(runs).ok_or(ErrorKind::LeaseLost)?)
+    }
+}
+
+impl Stored {
+    fn claim(&mut self, worker: &WorkerId, now: Timestamp, lease_until: Timestamp) -> Claim {
+        if self.record.summary.status == RequestStatus::Processing {
+            self.record.summary.takeovers += 1;
+        }
+        let lease = self.lease_to(worker, now, lease_until);
+        let restart = (self.record.summary.attempt > 1).then(|| self.restart(now));
+        Claim { lease, record: self.record.clone(), restart }
+    }
+
+    fn lease_to(&mut self, worker: &WorkerId, now: Timestamp, lease_until: Timestamp) -> Lease {
+        self.fence += 1;
+        self.holder = Some(worker.clone());
+        self.due_at = Some(lease_until);
+        self.record.outcome = None;
+        let summary = &mut self.record.summary;
+        summary.status = RequestStatus::Processing;
+        summary.attempt += 1;
+        summary.retry_after = None;
+        summary.started_at.get_or_insert(now);
+        Lease { key: summary.key.clone(), fence: self.fence }
+    }
+
+    /// Removes what the checkpoint does not cover, and says so in the log.
+    fn restart(&mut self, now: Timestamp) -> LogEntry {
+        let covered = self.covered;
+        self.log.retain(|entry| match entry.body {
+            EntryBody::Chunk { index, .. } => index < covered,
+            EntryBody::Restart { from_index, .. } => from_index < covered,
+            _ => true,
+        });
+        let bytes = |entry: &LogEntry| match &entry.body {
+            EntryBody::Chunk { data, .. } => data.as_str().len() as u64,
+            _ => 0,
+        };
+        self.record.summary.log_bytes = self.log.iter().map(bytes).sum();
+        self.record.summary.chunks = covered;
+        let attempt = self.record.summary.attempt;
+        self.push_next(now, EntryBody::Restart { attempt, from_index: covered })
+    }
+
+    fn append(&mut self, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
+        let summary = &self.record.summary;
+        let cancel_asked = summary.cancel_asked;
+        if entries.last().is_some_and(|last| last.seq < summary.last_seq) {
+            return Ok(cancel_asked); // Done long ago: a later call has changed the checkpoint since.
+        }
+        let new: Vec<&LogEntry> = entries.iter().filter(|entry| entry.seq > summary.last_seq).collect();
+        let (mut seq, mut index) = (summary.last_seq, summary.chunks);
+        for entry in &new {
+            let fits = match entry.body {
+                EntryBody::Progress(_) => true,
+                EntryBody::Chunk { index: given, .. } => given == index,
+                EntryBody::Restart { .. } | EntryBody::Outcome(_) => false,
+            };
+            if !fits || entry.seq <= seq {
+                return Err(Error::new(ErrorKind::Invalid, "an entry that does not continue the log"));
+            }
+            seq = entry.seq;
+            index += u64::from(matches!(entry.body, EntryBody::Chunk { .. }));
+        }
+        for entry in new {
+            self.push(entry.clone());
+        }
+        if let Some(checkpoint) = checkpoint {
+            self.record.checkpoint = Some(checkpoint.clone());
+            self.covered = self.record.summary.chunks;
+        }
+        Ok(cancel_asked)
+    }
+
+    fn end(&mut self, outcome: &Outcome, now: Timestamp, expires_at: Timestamp) -> LogEntry {
+        self.due_at = None;
+        self.record.outcome = Some(outcome.clone());
+        let summary = &mut self.record.summary;
+        summary.status = outcome.status();
+        summary.retry_after = None;
+        (summary.ended_at, summary.expires_at) = (Some(now), Some(expires_at));
+        self.push_next(now, EntryBody::Outcome(outcome.clone()))
+    }
+
+    fn wait(&mut self, status: RequestStatus, run_at: Timestamp) {
+        self.holder = None;
+        self.due_at = Some(run_at);
+        (self.record.summary.status, self.record.summary.run_at) = (status, run_at);
+    }
+
+    fn push_next(&mut self, at: Timestamp, body: EntryBody) -> LogEntry {
+        let entry = LogEntry { seq: self.record.summary.last_seq + 1, at, body };
+        self.push(entry.clone());
+        entry
+    }
+
+    fn push(&mut self, entry: LogEntry) {
+        let summary = &mut self.record.summary;
+        summary.last_seq = entry.seq;
+        match &entry.body {
+            EntryBody::Progress(progress) => {
+                summary.progress = Some(progress.clone());
+                self.log.retain(|old| !matches!(old.body, EntryBody::Progress(_)));
+            }
+            EntryBody::Chunk { data, .. } => {
+                summary.chunks += 1;
+                summary.log_bytes += data.as_str().len() as u64;
+            }
+            EntryBody::Restart { .. } | EntryBody::Outcome(_) => {}
+        }
+        self.log.push(entry);
+    }
+}
+
+fn matches(filter: &RequestFilter, summary: &Summary) -> bool {
+    filter.tenant.as_ref().is_none_or(|tenant| *tenant == summary.key.tenant)
+        && filter.user.as_ref().is_none_or(|user| *user == summary.key.user)
+        && filter.status.is_none_or(|status| status == summary.status)
+        && filter.action.as_ref().is_none_or(|action| *action == summary.action)
+}
+
+fn summary_of(new: &NewRequest) -> Summary {
+    Summary {
+        key: new.key.clone(),
+        connection: new.connection.clone(),
+        action: new.action.clone(),
+        status: RequestStatus::Pending,
+        progress: None,
+        attempt: 0,
+        retry_count: 0,
+        max_retries: new.max_retries,
+        takeovers: 0,
+        retry_after: None,
+        repeatable: new.repeatable,
+        cancel_asked: false,
+        run_at: new.run_at,
+        created_at: new.created_at,
+        started_at: None,
+        ended_at: None,
+        expires_at: None,
+        last_seq: 0,
+        chunks: 0,
+        log_bytes: 0,
+    }
+}

@@ -1,0 +1,194 @@
+//! Whether a store is sound.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, Result};
+
+use crate::{
+    OpenError, Settings,
+    artifacts::file_of,
+    open::{connect, version},
+    schema::VERSION,
+    sweep,
+};
+
+/// What a check found.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The version of the store in the file.
+    pub version: usize,
+    /// How many requests are kept, and how many of them are open.
+    pub requests: u64,
+    /// How many of them have not ended.
+    pub open_requests: u64,
+    /// How many artifacts are kept.
+    pub artifacts: u64,
+    /// What is not as it should be. Empty: the store is sound.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// SQLite finds the file damaged: restore a backup.
+    Damaged(String),
+    /// Rows of a table belong to no request.
+    Unrelated {
+        /// The table.
+        table: String,
+        /// How many rows.
+        rows: u64,
+    },
+    /// Requests whose status and due time contradict each other.
+    Contradictory {
+        /// How many.
+        requests: u64,
+    },
+    /// Requests without their payload.
+    WithoutPayload {
+        /// How many.
+        requests: u64,
+    },
+    /// An artifact's file is missing.
+    MissingFile(PathBuf),
+    /// An artifact's file has another size than its row says.
+    WrongSize(PathBuf),
+    /// A file that belongs to no artifact. Harmless: the next start removes it.
+    Orphan(PathBuf),
+    /// An older Streamer wrote the file. Harmless: the next start brings it to this version.
+    Older {
+        /// Its version.
+        found: usize,
+    },
+}
+
+impl Finding {
+    /// Whether the next start mends it by itself.
+    #[must_use]
+    pub const fn is_harmless(&self) -> bool {
+        matches!(self, Self::Orphan(_) | Self::Older { .. })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(what) => write!(f, "the file is damaged, restore the newest backup: {what}"),
+            Self::Unrelated { table, rows } => write!(f, "{rows} rows of {table} belong to no request"),
+            Self::Contradictory { requests } => {
+                write!(f, "{requests} requests have ended but are due, or are open but never due")
+            }
+            Self::WithoutPayload { requests } => write!(f, "{requests} requests have lost their payload"),
+            Self::MissingFile(path) => write!(f, "the artifact {} is missing", path.display()),
+            Self::WrongSize(path) => write!(f, "the artifact {} has the wrong size", path.display()),
+            Self::Orphan(path) => {
+                write!(f, "{} belongs to no artifact; the next start removes it", path.display())
+            }
+            Self::Older { found } => {
+                write!(f, "store version {found} is older than {VERSION}; the next start renews it")
+            }
+        }
+    }
+}
+
+/// Looks through the whole store. It may be in use meanwhile. Reads everything, so it takes as long as that.
+pub fn check(settings: &Settings) -> std::result::Result<Report, OpenError> {
+    let path = &settings.path;
+    let conn = open_existing(path)?;
+    let version = version(&conn, path)?;
+    if version == 0 {
+        return Err(OpenError::NotAStore { path: path.clone() });
+    }
+    let mut report = Report { version, requests: 0, open_requests: 0, artifacts: 0, findings: Vec::new() };
+    if version < VERSION {
+        report.findings.push(Finding::Older { found: version });
+    }
+    match examine(&conn, &mut report) {
+        Ok(()) => {}
+        Err(e) => match OpenError::of_sqlite(path, e) {
+            OpenError::Damaged { source, .. } => report.findings.push(Finding::Damaged(source.to_string())),
+            other => return Err(other),
+        },
+    }
+    if !report.findings.iter().any(|finding| matches!(finding, Finding::Damaged(_))) {
+        let folder = settings.artifacts_dir();
+        let files = examine_files(&conn, &folder, &mut report);
+        files.map_err(|e| OpenError::of_io(&folder, e))?;
+    }
+    Ok(report)
+}
+
+/// A connection to a store that must be there.
+pub(crate) fn open_existing(path: &Path) -> std::result::Result<Connection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::Missing { path: path.to_owned() });
+    }
+    connect(path).map_err(|e| OpenError::of_sqlite(path, e))
+}
+
+fn examine(conn: &Connection, report: &mut Report) -> Result<()> {
+    let moment = conn.unchecked_transaction()?;
+    let mut integrity = moment.prepare("PRAGMA integrity_check(20)")?;
+    let mut rows = integrity.query([])?;
+    while let Some(row) = rows.next()? {
+        let line: String = row.get(0)?;
+        if line != "ok" {
+            report.findings.push(Finding::Damaged(line));
+        }
+    }
+    let mut unrelated =
+        moment.prepare("SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1")?;
+    let mut rows = unrelated.query([])?;
+    while let Some(row) = rows.next()? {
+        report.findings.push(Finding::Unrelated { table: row.get(0)?, rows: count(row.get(1)?) });
+    }
+    let number = |sql: &str| moment.query_row(sql, [], |row| row.get(0).map(count));
+    report.requests = number("SELECT count(*) FROM request")?;
+    report.open_requests = number("SELECT count(*) FROM request WHERE due_at IS NOT NULL")?;
+    report.artifacts = number("SELECT count(*) FROM artifact")?;
+    let contradictory = number(
+        "SELECT count(*) FROM request NOT INDEXED \
+         WHERE (status IN ('COMPLETED', 'FAILED', 'CANCELLED')) = (due_at IS NOT NULL) \
+         OR (due_at IS NULL) <> (expires_at IS NOT NULL)",
+    )?;
+    if contradictory > 0 {
+        report.findings.push(Finding::Contradictory { requests: contradictory });
+    }
+    let without_payload =
+        number("SELECT count(*) FROM request WHERE number NOT IN (SELECT request FROM payload)")?;
+    if without_payload > 0 {
+        report.findings.push(Finding::WithoutPayload { requests: without_payload });
+    }
+    Ok(())
+}
+
+fn examine_files(conn: &Connection, folder: &Path, report: &mut Report) -> std::io::Result<()> {
+    let broken = std::io::Error::other;
+    let mut kept = conn.prepare("SELECT id, size FROM artifact").map_err(broken)?;
+    let mut rows = kept.query([]).map_err(broken)?;
+    while let Some(row) = rows.next().map_err(broken)? {
+        let (id, size): (String, i64) = (row.get(0).map_err(broken)?, row.get(1).map_err(broken)?);
+        let Some(id) = streamer_engine::store::ArtifactId::parse(&id) else {
+            report.findings.push(Finding::Damaged("an artifact has an impossible id".to_owned()));
+            continue;
+        };
+        let path = file_of(folder, &id);
+        match path.metadata() {
+            Ok(file) if file.len() == count(size) => {}
+            Ok(_) => report.findings.push(Finding::WrongSize(path)),
+            Err(_) => report.findings.push(Finding::MissingFile(path)),
+        }
+    }
+    if folder.is_dir() {
+        report.findings.extend(sweep::orphans(conn, folder)?.into_iter().map(Finding::Orphan));
+    }
+    Ok(())
+}
+
+fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

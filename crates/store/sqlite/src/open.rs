@@ -1,0 +1,188 @@
+//! From a path to a store, or to the reason why not in plain words.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use thiserror::Error;
+
+use crate::schema::{APPLICATION_ID, VERSION, migrate};
+
+/// Why a store could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file is something else.
+    #[error("{} is not a SQLite database", path.display())]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is another program's database.
+    #[error("{} is a SQLite database, but not Streamer's", path.display())]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no such file, where one is needed.
+    #[error("there is no store at {}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer Streamer wrote the file.
+    #[error(
+        "{} was written by a newer Streamer (store version {found}, this one knows up to {known}): \
+         use that one, or restore a backup",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// The newest version that can be read.
+        known: usize,
+    },
+    /// Another process serves the file.
+    #[error("{} is in use by {}", path.display(), process(*pid))]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// That process, if it has said who it is.
+        pid: Option<u32>,
+    },
+    /// The folder is missing.
+    #[error("the folder {} is missing: create it first", folder.display())]
+    MissingFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file or its folder may not be read or written.
+    #[error("no permission to read and write {}", path.display())]
+    NoPermission {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// The file is damaged.
+    #[error(
+        "{} is damaged: see what `streamer store check` finds, and restore the newest backup ({source})",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The disk is full.
+    #[error("the disk that holds {} is full", path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system failed otherwise.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// SQLite failed otherwise.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("the process {pid}"))
+}
+
+impl OpenError {
+    pub(crate) fn of_io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NoPermission { path }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Io { path, source },
+        }
+    }
+
+    pub(crate) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, source },
+            Some(ErrorCode::DiskFull) => Self::DiskFull { path },
+            Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                Self::NoPermission { path }
+            }
+            _ => Self::Sqlite { path, source },
+        }
+    }
+}
+
+/// A connection to a file that is there, with this store's ways.
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    configured(Connection::open_with_flags(path, flags)?)
+}
+
+fn configured(conn: Connection) -> rusqlite::Result<Connection> {
+    conn.busy_timeout(std::time::Duration::from_millis(100))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    // Else a statement over a partial index is compiled anew whenever its parameters change.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(conn)
+}
+
+/// Opens the file, makes it if it is missing, and brings it to this version.
+pub(crate) fn open_file(path: &Path) -> Result<Connection, OpenError> {
+    let broken = |e| OpenError::of_sqlite(path, e);
+    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(broken)?;
+    let found = version(&conn, path)?;
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(broken)?;
+    if mode != "wal" {
+        let source = io::Error::new(io::ErrorKind::Unsupported, "this disk cannot hold a write-ahead log");
+        return Err(OpenError::Io { path: path.to_owned(), source });
+    }
+    conn = configured(conn).map_err(broken)?;
+    // 16 MiB: most of the pages that enqueues touch at random. Each commit walks the cache, so more is slower.
+    conn.pragma_update(None, "cache_size", -16 * 1024).map_err(broken)?;
+    migrate(&mut conn, found).map_err(broken)?;
+    Ok(conn)
+}
+
+/// The version of the store in a file; 0 for a file that is new or empty.
+pub(crate) fn version(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
+    let broken = |e| OpenError::of_sqlite(path, e);
+    let number = |name| conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+    let tables: i64 =
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(broken)?;
+    let (id, version) = (number("application_id").map_err(broken)?, number("user_version").map_err(broken)?);
+    if (tables, id, version) == (0, 0, 0) {
+        return Ok(0);
+    }
+    let path = path.to_owned();
+    if id != i64::from(APPLICATION_ID) {
+        return Err(OpenError::NotAStore { path });
+    }
+    match usize::try_from(version) {
+        Ok(found) if (1..=VERSION).contains(&found) => Ok(found),
+        Ok(found) if found > VERSION => Err(OpenError::Newer { path, found, known: VERSION }),
+        _ => Err(OpenError::NotAStore { path }),
+    }
+}

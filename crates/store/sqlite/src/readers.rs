@@ -1,0 +1,53 @@
+//! Connections that read, each by one caller at a time.
+
+use std::{path::PathBuf, sync::Arc};
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use streamer_engine::store::{Error, ErrorKind, Result};
+use tokio::sync::Semaphore;
+
+use crate::{error::store_error, open::connect};
+
+pub(crate) struct Readers {
+    path: PathBuf,
+    permits: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl Readers {
+    pub(crate) fn new(path: PathBuf, max: usize) -> Self {
+        Self { path, permits: Arc::new(Semaphore::new(max.max(1))), idle: Arc::default() }
+    }
+
+    /// Runs `read` on a thread where it may block. All it reads is of one moment.
+    pub(crate) async fn call<T, F>(&self, read: F) -> Result<T>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| ErrorKind::Closed)?;
+        let (idle, path) = (self.idle.clone(), self.path.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let known = idle.lock().pop();
+            let conn = known.map_or_else(|| connect(&path), Ok)?;
+            let answer = {
+                let moment = conn.unchecked_transaction()?;
+                read(&moment)?
+            };
+            idle.lock().push(conn);
+            drop(permit);
+            Ok(answer)
+        });
+        reading.await.map_err(|e| Error::new(ErrorKind::Unavailable, e))?.map_err(store_error)
+    }
+
+    /// Answers no more calls, waits for those that run, and closes the connections.
+    pub(crate) async fn close(&self, max: usize) {
+        let max = u32::try_from(max.max(1)).unwrap_or(u32::MAX);
+        let all = self.permits.acquire_many(max).await;
+        self.permits.close();
+        drop(all);
+        self.idle.lock().clear();
+    }
+}

@@ -1,0 +1,212 @@
+//! The thread that writes.
+
+use std::{thread::JoinHandle, time::Instant};
+
+use metrics::{gauge, histogram};
+use parking_lot::Mutex;
+use rusqlite::{Connection, MAIN_DB, wal::CheckpointMode};
+use streamer_engine::store::{Error, ErrorKind, Result};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use crate::{
+    checkpointer::Checkpointer,
+    error::{Failure, kind_of},
+    open_requests::OpenRequests,
+};
+
+const PAGE_BYTES: f64 = 4096.0;
+
+/// What a write works on: one transaction of the file, and the counts that belong to it.
+pub(crate) struct Tx<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) open: &'a mut OpenRequests,
+}
+
+/// Hands writes to the thread.
+pub(crate) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Bounds of the thread.
+pub(crate) struct Bounds {
+    pub(crate) queue_depth_max: usize,
+    pub(crate) group_max: usize,
+    pub(crate) wal_pages_soft_max: u32,
+    pub(crate) wal_pages_max: u32,
+}
+
+impl Writer {
+    /// Starts the thread. What it is given to `keep` it drops last: the lock on the file.
+    pub(crate) fn start(
+        conn: Connection,
+        open: OpenRequests,
+        checkpointer: Checkpointer,
+        bounds: Bounds,
+        keep: impl Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (queue, calls) = mpsc::channel(bounds.queue_depth_max);
+        let work = WriterThread { conn, open, checkpointer, bounds, wal_pages_nudged: 0, wal_pages_tried: 0 };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            work.run(calls);
+            drop(keep);
+        })?;
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs `work` in a transaction, and answers once it is durable. It may be run again if another write of
+    /// its group made the transaction fail. Once it is queued it is done, even if nobody waits for the answer.
+    pub(crate) async fn call<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnMut(&mut Tx<'_>) -> std::result::Result<T, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        let queue = self.queue.lock().clone().ok_or(ErrorKind::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let call = Box::new(Call { work, done: None, reply });
+        queue.send(call).await.map_err(|_| ErrorKind::Closed)?;
+        drop(queue);
+        answer.await.map_err(|_| ErrorKind::Closed)?
+    }
+
+    /// Takes no more calls. The thread ends once those that have queued are done.
+    pub(crate) fn close(&self) -> Option<JoinHandle<()>> {
+        self.queue.lock().take();
+        self.thread.lock().take()
+    }
+}
+
+/// A queued write.
+trait Job: Send {
+    /// Does it, unless a statement fails.
+    fn run(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()>;
+
+    /// Tells the caller how it went, or why the transaction failed.
+    fn answer(self: Box<Self>, transaction: std::result::Result<(), &rusqlite::Error>);
+}
+
+struct Call<T, F> {
+    work: F,
+    done: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> std::result::Result<T, Failure> + Send> Job for Call<T, F> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+        self.done = Some(match (self.work)(tx) {
+            Ok(done) => Ok(done),
+            Err(Failure::Refused(error)) => Err(error),
+            Err(Failure::Broken(error)) => return Err(error),
+        });
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, transaction: std::result::Result<(), &rusqlite::Error>) {
+        let answer = match transaction {
+            Ok(()) => self.done.expect("a committed call was run"),
+            Err(error) => Err(Error::new(kind_of(error), error.to_string())),
+        };
+        // Nobody may be waiting any more; the write stays done.
+        let _ = self.reply.send(answer);
+    }
+}
+
+struct WriterThread {
+    conn: Connection,
+    open: OpenRequests,
+    checkpointer: Checkpointer,
+    bounds: Bounds,
+    /// How long the write-ahead log was when the checkpointer was last told to copy it.
+    wal_pages_nudged: u32,
+    /// How long it was when it was last tried to begin it anew.
+    wal_pages_tried: u32,
+}
+
+impl WriterThread {
+    fn run(mut self, mut calls: mpsc::Receiver<Box<dyn Job>>) {
+        let mut group = Vec::new();
+        while calls.blocking_recv_many(&mut group, self.bounds.group_max) > 0 {
+            gauge!("streamer_store_queue_depth").set(calls.len() as f64);
+            self.commit_group(&mut group);
+            self.bound_wal();
+        }
+        self.checkpointer.stop();
+        if let Err(error) = self.conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE) {
+            warn!(%error, "the write-ahead log could not be emptied at the end; the next start reads it");
+        }
+    }
+
+    fn commit_group(&mut self, group: &mut Vec<Box<dyn Job>>) {
+        histogram!("streamer_store_group_calls").record(group.len() as f64);
+        match self.transaction(group) {
+            Ok(()) => group.drain(..).for_each(|job| job.answer(Ok(()))),
+            Err(error) if group.len() == 1 => {
+                error!(%error, "a write to the store failed");
+                group.drain(..).for_each(|job| job.answer(Err(&error)));
+            }
+            // One of them made it fail: alone, each answers for itself.
+            Err(_) => {
+                for job in group.drain(..) {
+                    self.commit_group(&mut vec![job]);
+                }
+            }
+        }
+    }
+
+    fn transaction(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+        let done = self.run_group(group).and_then(|()| {
+            let started = Instant::now();
+            self.conn.prepare_cached("COMMIT")?.execute([])?;
+            histogram!("streamer_store_commit_duration_seconds").record(started.elapsed());
+            Ok(())
+        });
+        match done {
+            Ok(()) => self.open.commit(),
+            Err(_) => {
+                self.open.roll_back();
+                // Some errors have rolled back already.
+                if !self.conn.is_autocommit()
+                    && let Err(error) = self.conn.execute_batch("ROLLBACK")
+                {
+                    error!(%error, "a failed transaction could not be rolled back");
+                }
+            }
+        }
+        done
+    }
+
+    fn run_group(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut tx = Tx { conn: &self.conn, open: &mut self.open };
+        group.iter_mut().try_for_each(|job| job.run(&mut tx))
+    }
+
+    /// Has the write-ahead log copied into the file, and lets it begin anew once little is left to copy. When
+    /// that falls behind, the writer copies the rest itself.
+    fn bound_wal(&mut self) {
+        let Ok((pages, copied)) = self.conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::NOOP) else {
+            return;
+        };
+        let (pages, copied) = (u32::try_from(pages).unwrap_or(0), u32::try_from(copied).unwrap_or(0));
+        gauge!("streamer_store_wal_bytes").set(f64::from(pages) * PAGE_BYTES);
+        let Bounds { wal_pages_soft_max: soft_max, wal_pages_max: max, .. } = self.bounds;
+        if pages < soft_max {
+            (self.wal_pages_nudged, self.wal_pages_tried) = (0, 0);
+            return;
+        }
+        let nearly_copied = pages.saturating_sub(copied) <= soft_max / 4;
+        // A long read may keep it from beginning anew: each try, which waits a little, is farther from the last.
+        if (nearly_copied || pages >= max) && pages >= self.wal_pages_tried / 2 * 3 {
+            self.wal_pages_tried = pages;
+            if self.checkpointer.restart(&self.conn) {
+                return;
+            }
+            warn!(pages, "the write-ahead log grows: a long read keeps it from beginning anew");
+        }
+        if pages >= self.wal_pages_nudged + soft_max {
+            self.wal_pages_nudged = pages;
+            self.checkpointer.nudge();
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The SQLite store keeps every promise, and its answers outlive a crash.
+
+mod durability;
+mod given;
+mod isolation;
+mod maintenance;
+mod opening;
+
+streamer_store_conformance::suite!(given::fresh);

@@ -1,0 +1,104 @@
+//! What is refused at the door, and in which words.
+
+use std::fs;
+
+use rusqlite::Connection;
+use streamer_engine::store::Requests;
+use streamer_store_sqlite::{OpenError, Settings, SqliteStore};
+
+use crate::given::*;
+
+fn refusal(settings: Settings) -> OpenError {
+    match SqliteStore::open(settings) {
+        Ok(_) => panic!("it opened"),
+        Err(e) => e,
+    }
+}
+
+#[tokio::test]
+async fn a_second_store_on_the_same_file_is_refused_by_name() {
+    let folder = folder();
+    let first = open(&path(&folder));
+    let error = refusal(Settings::at(path(&folder)));
+    let pid = std::process::id();
+    assert!(matches!(error, OpenError::Locked { pid: Some(holder), .. } if holder == pid), "{error:?}");
+    assert!(error.to_string().contains(&pid.to_string()), "{error}");
+    enqueue(&first, "a").await;
+    drop(first);
+    let second = open(&path(&folder));
+    assert_eq!(second.open_requests().await.expect("counts"), 1);
+}
+
+#[test]
+fn a_text_file_is_no_database_and_stays_as_it_was() {
+    let folder = folder();
+    let text = "these are my notes, and they are longer than a header of a hundred bytes. ".repeat(20);
+    fs::write(path(&folder), &text).expect("writes");
+    let error = refusal(Settings::at(path(&folder)));
+    assert!(matches!(error, OpenError::NotADatabase { .. }), "{error:?}");
+    assert_eq!(fs::read_to_string(path(&folder)).expect("reads"), text);
+}
+
+#[test]
+fn another_programs_database_is_refused() {
+    let folder = folder();
+    let conn = Connection::open(path(&folder)).expect("opens");
+    conn.execute_batch("CREATE TABLE bookmark (url TEXT)").expect("creates");
+    drop(conn);
+    let error = refusal(Settings::at(path(&folder)));
+    assert!(matches!(error, OpenError::NotAStore { .. }), "{error:?}");
+}
+
+#[test]
+fn a_newer_store_is_refused_by_its_version() {
+    let folder = folder();
+    drop(open(&path(&folder)));
+    let conn = Connection::open(path(&folder)).expect("opens");
+    conn.pragma_update(None, "user_version", 99).expect("writes");
+    drop(conn);
+    let error = refusal(Settings::at(path(&folder)));
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
+    assert!(error.to_string().contains("99"), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_file_becomes_a_store() {
+    let folder = folder();
+    fs::write(path(&folder), "").expect("writes");
+    let store = open(&path(&folder));
+    enqueue(&store, "a").await;
+    drop(store);
+    let conn = Connection::open(path(&folder)).expect("opens");
+    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("reads");
+    assert_eq!(version, 1);
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let folder = folder();
+    let error = refusal(Settings::at(folder.path().join("nowhere").join("streamer.db")));
+    assert!(
+        matches!(&error, OpenError::MissingFolder { folder } if folder.ends_with("nowhere")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_damaged_header_page_is_called_damage() {
+    let folder = folder();
+    drop(open(&path(&folder)));
+    let mut bytes = fs::read(path(&folder)).expect("reads");
+    bytes[100..400].fill(0xff);
+    fs::write(path(&folder), bytes).expect("writes");
+    let error = refusal(Settings::at(path(&folder)));
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("streamer store check"), "{error}");
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_file_is_refused() {
+    let folder = folder();
+    fs::create_dir(path(&folder)).expect("creates");
+    let error = refusal(Settings::at(path(&folder)));
+    assert!(matches!(error, OpenError::NoPermission { .. }), "{error:?}");
+}
