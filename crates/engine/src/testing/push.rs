@@ -127,6 +127,12 @@ impl FakeConnections {
         self.state.lock().peers.get(id).map(Peer::read).unwrap_or_default()
     }
 
+    /// Whether something was sent that is not taken yet.
+    #[must_use]
+    pub fn has_unread(&self, id: &ConnectionId) -> bool {
+        self.state.lock().peers.get(id).is_some_and(|peer| !peer.unread.is_empty())
+    }
+
     /// Takes what is unread, oldest first, and makes room.
     pub fn take(&self, id: &ConnectionId) -> Vec<Value> {
         self.take_at_most(id, usize::MAX)

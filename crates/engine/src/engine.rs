@@ -1,0 +1,311 @@
+//! The engine: what doors, workers and operators call.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, RequestStatus};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use crate::{
+    Frame, RequestView, Router, Settings, accept,
+    clock::{Clock, SystemClock},
+    core::{Core, Running},
+    live::Live,
+    push::Push,
+    random::{Random, SystemRandom},
+    run::Interruption,
+    sender::Sender,
+    session::{Caller, Credentials, Session},
+    store::{
+        self, Cancelled, ConnectionFilter, ConnectionRecord, EntryBody, ErrorKind, Outcome, Page, PageQuery,
+        Record, RequestFilter, RequestKey, SharedStore, Summary, WorkerId,
+    },
+    worker,
+};
+
+/// What the engine stands on.
+pub struct Ports {
+    /// Where everything durable is.
+    pub store: SharedStore,
+    /// The way to connections.
+    pub push: Arc<dyn Push>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Ids and jitter.
+    pub random: Arc<dyn Random>,
+}
+
+impl Ports {
+    /// With the machine's clock and randomness.
+    #[must_use]
+    pub fn new(store: SharedStore, push: Arc<dyn Push>) -> Self {
+        Self { store, push, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+}
+
+/// Accepts requests, runs them, and tells whoever follows them. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    core: Arc<Core>,
+    sender: Arc<Sender>,
+}
+
+/// The answer to a wish to cancel.
+#[derive(Debug, Clone, Serialize)]
+pub struct CancelView {
+    /// The request.
+    pub request_id: streamer_protocol::RequestId,
+    /// Where it stands now: CANCELLED if it waited; if it runs, it ends soon; or it had ended already.
+    pub status: RequestStatus,
+}
+
+impl Engine {
+    /// An engine whose queue is worked on only once [`work`](Self::work) runs. `worker` is the node's name: the
+    /// same after a restart, and no other node's.
+    #[must_use]
+    pub fn new(ports: Ports, router: Router, worker: WorkerId, settings: Settings) -> Self {
+        let Ports { store, push, clock, random } = ports;
+        let live =
+            Live::new(Arc::clone(&push), settings.listener_buffer_max, settings.connection_listeners_max);
+        let sender = Arc::new(Sender::new(
+            Arc::clone(&store),
+            Arc::clone(&push),
+            Arc::clone(&random),
+            settings.breaker,
+        ));
+        let core = Core {
+            store,
+            clock,
+            random,
+            router,
+            worker,
+            settings,
+            live,
+            running: Running::default(),
+            wake: tokio::sync::Notify::new(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        Self { core: Arc::new(core), sender }
+    }
+
+    /// Stores a connection and begins its session. `credentials` answers its `refresh`.
+    pub async fn connect(
+        &self,
+        connection: &ConnectionRecord,
+        credentials: Arc<dyn Credentials>,
+    ) -> store::Result<Arc<Session>> {
+        let core = &self.core;
+        core.persist(|| core.store.connect(connection)).await?;
+        let caller = Caller { user: connection.user.clone(), tenant: connection.tenant.clone() };
+        let in_flight_max = core.settings.connection_in_flight_max;
+        Ok(Session::new(connection.id.clone(), caller, in_flight_max, credentials))
+    }
+
+    /// Ends a session: its record and what it follows are forgotten. Running work goes on. Always succeeds; what
+    /// the store could not forget now expires.
+    pub async fn disconnect(&self, session: &Session) {
+        self.core.live.forget(session);
+        self.sender.forget(&session.connection);
+        if let Err(e) = self.core.persist(|| self.core.store.disconnect(&session.connection)).await {
+            warn!(error = %e, connection_id = %session.connection, "a connection's record could not be removed");
+        }
+    }
+
+    /// Notes that these connections were heard from.
+    pub async fn touch(&self, connections: &[ConnectionId]) {
+        if let Err(e) = self.core.store.touch(connections, self.core.clock.now()).await {
+            warn!(error = %e, "connections could not be touched");
+        }
+    }
+
+    /// Takes one text frame of a connection. Gives the answer, if it is there at once; otherwise it is pushed
+    /// when it is. The work has begun when this returns, so that messages start in the order in which they are
+    /// given. `room` is the session's, and is held until the message is answered.
+    #[must_use]
+    pub fn accept(&self, session: &Arc<Session>, room: OwnedSemaphorePermit, text: &str) -> Option<Frame> {
+        accept::accept(&self.core, session, room, text)
+    }
+
+    /// Sends messages of the application to connections.
+    #[must_use]
+    pub fn sender(&self) -> &Arc<Sender> {
+        &self.sender
+    }
+
+    /// The store that the engine stands on.
+    #[must_use]
+    pub fn store(&self) -> &SharedStore {
+        &self.core.store
+    }
+
+    /// The engine's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.core.clock
+    }
+
+    /// The engine's randomness.
+    #[must_use]
+    pub fn random(&self) -> &Arc<dyn Random> {
+        &self.core.random
+    }
+
+    /// The engine's limits.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+
+    /// Everything about a request.
+    pub async fn status(&self, key: &RequestKey) -> Result<RequestView, ErrorBody> {
+        status(&self.core, key).await
+    }
+
+    /// Requests that match, newest first.
+    pub async fn requests(
+        &self,
+        filter: &RequestFilter,
+        page: &PageQuery,
+    ) -> Result<Page<Summary>, ErrorBody> {
+        requests(&self.core, filter, page).await
+    }
+
+    /// Connections that match.
+    pub async fn connections(
+        &self,
+        filter: &ConnectionFilter,
+        page: &PageQuery,
+    ) -> Result<Page<ConnectionRecord>, ErrorBody> {
+        let core = &self.core;
+        core.persist(|| core.store.connections(filter, page)).await.map_err(|e| refusal(core, &e))
+    }
+
+    /// Asks to end a request.
+    pub async fn cancel(&self, key: &RequestKey) -> Result<CancelView, ErrorBody> {
+        let (core, key) = (Arc::clone(&self.core), key.clone());
+        // In a task of its own: the caller may go away at any moment, but what is stored must be published.
+        let cancelling = self.core.tasks.spawn(async move { cancel(&core, &key).await });
+        cancelling.await.unwrap_or_else(|_| Err(refusal(&self.core, &ErrorKind::Closed.into())))
+    }
+
+    /// Gives a failed request a second chance.
+    pub async fn replay(&self, key: &RequestKey) -> Result<RequestView, ErrorBody> {
+        let core = &self.core;
+        let now = core.clock.now();
+        match core.persist(|| core.store.replay(key, now)).await {
+            Ok(summary) => {
+                core.wake.notify_one();
+                Ok(RequestView::from(&summary))
+            }
+            Err(e) if e.kind() == ErrorKind::Conflict => {
+                Err(ErrorBody::new(ErrorCode::Conflict, "only a FAILED request can be replayed"))
+            }
+            Err(e) => Err(refusal(core, &e)),
+        }
+    }
+
+    /// Works on the queue until `stop`: reclaims what a former life of this worker left, then claims, runs,
+    /// renews and tidies up. Then lets what runs come to its end within `deadline`, and gives up the leases of
+    /// the rest.
+    pub async fn work(&self, stop: CancellationToken, deadline: Duration) {
+        let core = &self.core;
+        match core.persist(|| core.store.reclaim(&core.worker, core.clock.now())).await {
+            Ok(0) => {}
+            Ok(count) => warn!(count, "took back the requests that a former life of this worker left"),
+            Err(e) => warn!(error = %e, "a former life's leases could not be taken back: they will run out"),
+        }
+        // Leases are renewed until everything has ended.
+        let drained = CancellationToken::new();
+        let stopping = async {
+            stop.cancelled().await;
+            core.stopping.cancel();
+        };
+        let claiming = async {
+            worker::claim(Arc::clone(core), stop.clone()).await;
+            // Only now is it certain that nothing more begins.
+            worker::drain(core, deadline).await;
+            drained.cancel();
+        };
+        tokio::join!(
+            stopping,
+            claiming,
+            worker::tidy(Arc::clone(core), stop.clone()),
+            worker::measure(Arc::clone(core), stop.clone()),
+            worker::renew(Arc::clone(core), drained.clone()),
+        );
+    }
+}
+
+fn refusal(core: &Core, e: &store::Error) -> ErrorBody {
+    core.refusal(e, &core.random.uuid(core.clock.now()).to_string())
+}
+
+pub(crate) async fn find(core: &Core, key: &RequestKey) -> Result<Record, ErrorBody> {
+    match core.persist(|| core.store.request(key)).await {
+        Ok(Some(record)) => Ok(record),
+        Ok(None) => Err(refusal(core, &ErrorKind::NotFound.into())),
+        Err(e) => Err(refusal(core, &e)),
+    }
+}
+
+pub(crate) async fn status(core: &Core, key: &RequestKey) -> Result<RequestView, ErrorBody> {
+    find(core, key).await.map(|record| RequestView::from(&record))
+}
+
+pub(crate) async fn requests(
+    core: &Core,
+    filter: &RequestFilter,
+    page: &PageQuery,
+) -> Result<Page<Summary>, ErrorBody> {
+    core.persist(|| core.store.requests(filter, page)).await.map_err(|e| refusal(core, &e))
+}
+
+pub(crate) async fn cancel(core: &Core, key: &RequestKey) -> Result<CancelView, ErrorBody> {
+    let outcome =
+        Outcome::Cancelled(ErrorBody::new(ErrorCode::Cancelled, "the request was cancelled before it ran"));
+    let now = core.clock.now();
+    let expires_at = now + core.settings.retention;
+    let running = core.running.of(key);
+    let status = match core.persist(|| core.store.cancel(key, &outcome, now, expires_at)).await {
+        Ok(Cancelled::Ended(entry)) => {
+            debug_assert!(matches!(entry.body, EntryBody::Outcome(_)), "a cancelled request has its outcome");
+            core.live.publish(key, vec![entry]).await;
+            RequestStatus::Cancelled
+        }
+        Ok(Cancelled::Asked(summary)) => {
+            // It may have begun meanwhile.
+            for run in core.running.of(key) {
+                run.interrupt(Interruption::Cancelled);
+            }
+            summary.status
+        }
+        Ok(Cancelled::Already(summary)) => {
+            // It may have been this very call, by a try whose reply was lost: then nobody was told yet.
+            tell_outcome(core, &summary).await;
+            summary.status
+        }
+        // A short run is not stored, but it can be ended.
+        Err(e) if e.kind() == ErrorKind::NotFound && !running.is_empty() => {
+            for run in running {
+                run.interrupt(Interruption::Cancelled);
+            }
+            RequestStatus::Cancelled
+        }
+        Err(e) => return Err(refusal(core, &e)),
+    };
+    Ok(CancelView { request_id: key.id.clone(), status })
+}
+
+/// Publishes the outcome of an ended request again, to whoever has not heard it.
+async fn tell_outcome(core: &Core, summary: &Summary) {
+    let Some(before) = summary.last_seq.checked_sub(1).filter(|_| core.live.is_followed(&summary.key)) else {
+        return;
+    };
+    match core.persist(|| core.store.log(&summary.key, before, 1)).await {
+        Ok(outcome) => core.live.publish(&summary.key, outcome).await,
+        Err(e) => warn!(error = %e, "an outcome could not be read for its followers"),
+    }
+}

@@ -1,0 +1,108 @@
+//! How a handler says that it did not succeed.
+
+use std::{error::Error, fmt, time::Duration};
+
+use streamer_protocol::{Details, ErrorBody, ErrorCode, FieldProblem};
+
+/// What happens next is the handler's to say: [`reject`](Self::reject) ends the request,
+/// [`retry`](Self::retry) has it tried again, [`cancel`](Self::cancel) ends it as cancelled.
+#[derive(Debug)]
+pub struct Failure(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Reject { code: ErrorCode, message: String, fields: Vec<FieldProblem> },
+    Retry { cause: Box<dyn Error + Send + Sync>, after: Option<Duration> },
+    Cancel,
+}
+
+/// A failure as the engine acts on it.
+pub(crate) enum Verdict {
+    Reject(ErrorBody),
+    Retry { cause: Box<dyn Error + Send + Sync>, after: Option<Duration> },
+    Cancel,
+}
+
+impl Failure {
+    /// Ends the request: trying again would not help. The client reads `message`, under `VALIDATION_ERROR`
+    /// unless [`code`](Self::code) says otherwise.
+    #[must_use]
+    pub fn reject(message: impl Into<String>) -> Self {
+        Self(Kind::Reject { code: ErrorCode::ValidationError, message: message.into(), fields: Vec::new() })
+    }
+
+    /// The attempt failed for a reason that may pass: it is repeated as often as the action allows. The client
+    /// never reads `cause`; the log does.
+    #[must_use]
+    pub fn retry(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Kind::Retry { cause: cause.into(), after: None })
+    }
+
+    /// Ends the request as cancelled. What [`Context`](crate::Context) answers once somebody asked for that.
+    #[must_use]
+    pub fn cancel() -> Self {
+        Self(Kind::Cancel)
+    }
+
+    /// For a rejection: the code the client reads.
+    #[must_use]
+    pub fn code(mut self, to: ErrorCode) -> Self {
+        if let Kind::Reject { code, .. } = &mut self.0 {
+            *code = to;
+        }
+        self
+    }
+
+    /// For a rejection: the field of the payload that is wrong, by its path, such as `rows[3].amount`. An
+    /// empty path is the payload itself.
+    #[must_use]
+    pub fn at(self, path: &str) -> Self {
+        let Kind::Reject { message, .. } = &self.0 else { return self };
+        let message = message.clone();
+        self.also_at(path, message)
+    }
+
+    /// For a rejection: one more wrong field, with a message of its own.
+    #[must_use]
+    pub fn also_at(mut self, path: &str, message: impl Into<String>) -> Self {
+        if let Kind::Reject { fields, .. } = &mut self.0 {
+            let path = match path {
+                "" | "." => "payload".to_owned(),
+                path if path.starts_with('[') => format!("payload{path}"),
+                path => format!("payload.{path}"),
+            };
+            fields.push(FieldProblem { path, message: message.into() });
+        }
+        self
+    }
+
+    /// For a retry: not before so long. Otherwise the action's backoff decides.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        if let Kind::Retry { after, .. } = &mut self.0 {
+            *after = Some(wait);
+        }
+        self
+    }
+
+    pub(crate) fn into_verdict(self) -> Verdict {
+        match self.0 {
+            Kind::Reject { code, message, fields } => {
+                let details = (!fields.is_empty()).then_some(Details { fields, correlation_id: None });
+                Verdict::Reject(ErrorBody { code, message, details, retry: None })
+            }
+            Kind::Retry { cause, after } => Verdict::Retry { cause, after },
+            Kind::Cancel => Verdict::Cancel,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Reject { code, message, .. } => write!(f, "rejected: {code}: {message}"),
+            Kind::Retry { cause, .. } => write!(f, "to be retried: {cause}"),
+            Kind::Cancel => f.write_str("cancelled"),
+        }
+    }
+}

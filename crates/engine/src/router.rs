@@ -1,0 +1,137 @@
+//! Which handler runs which action, and how.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use streamer_protocol::Action;
+
+use crate::{
+    builtin::Builtin,
+    handler::{Handler, IntoHandler},
+};
+
+/// The actions that an application offers.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use streamer_engine::{Context, Failure, Router};
+/// async fn greet(_cx: Context, name: String) -> Result<String, Failure> {
+///     Ok(format!("hello {name}"))
+/// }
+///
+/// let routes = Router::new()
+///     .action("greet", greet)
+///     .action("greet.slowly", greet).takes(Duration::from_secs(60)).retries(3);
+/// ```
+#[derive(Default)]
+pub struct Router {
+    routes: HashMap<Action, Arc<Route>>,
+    last: Option<Action>,
+}
+
+/// An action with its handler.
+pub(crate) struct Route {
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) takes: Duration,
+    pub(crate) retries: u32,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) durable: bool,
+    pub(crate) repeatable: bool,
+}
+
+impl Router {
+    /// No actions but those that are always there.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an action. What follows until the next one describes it.
+    ///
+    /// # Panics
+    /// When `name` is not `[A-Za-z0-9._-]{1,64}`, is taken, or is one of those that are always there: a
+    /// mistake in the program.
+    #[must_use]
+    pub fn action<Shape>(mut self, name: &str, handler: impl IntoHandler<Shape>) -> Self {
+        let action = Action::parse(name).unwrap_or_else(|e| panic!("action {name:?}: {e}"));
+        assert!(Builtin::named(name).is_none(), "action {name:?} is always there and cannot be replaced");
+        let route = Route {
+            handler: Arc::new(handler.into_handler()),
+            takes: Duration::ZERO,
+            retries: 0,
+            timeout: None,
+            durable: false,
+            repeatable: false,
+        };
+        let earlier = self.routes.insert(action.clone(), Arc::new(route));
+        assert!(earlier.is_none(), "action {name:?} is there twice");
+        self.last = Some(action);
+        self
+    }
+
+    /// How long the action is estimated to take: at or above the engine's limit it is queued. Zero unless said.
+    #[must_use]
+    pub fn takes(self, estimate: Duration) -> Self {
+        self.describe(|route| route.takes = estimate)
+    }
+
+    /// How often a failed attempt is repeated. Zero unless said.
+    #[must_use]
+    pub fn retries(self, times: u32) -> Self {
+        self.describe(|route| route.retries = times)
+    }
+
+    /// How long one attempt may take. The engine's own limit unless said.
+    #[must_use]
+    pub fn timeout(self, limit: Duration) -> Self {
+        self.describe(|route| route.timeout = Some(limit))
+    }
+
+    /// Stores every request of the action before it runs, however short, so that none runs again because it was
+    /// sent again.
+    #[must_use]
+    pub fn durable(self) -> Self {
+        self.describe(|route| route.durable = true)
+    }
+
+    /// A short run that was promoted may start again after a crash; otherwise such a request fails.
+    #[must_use]
+    pub fn repeatable(self) -> Self {
+        self.describe(|route| route.repeatable = true)
+    }
+
+    /// Adds the actions of another router.
+    ///
+    /// # Panics
+    /// When an action is in both.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        for (action, route) in other.routes {
+            let name = action.clone();
+            assert!(self.routes.insert(action, route).is_none(), "action {name:?} is there twice");
+        }
+        self.last = None;
+        self
+    }
+
+    /// The names of its actions, in no order.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.routes.keys()
+    }
+
+    pub(crate) fn route(&self, action: &Action) -> Option<&Arc<Route>> {
+        self.routes.get(action)
+    }
+
+    fn describe(mut self, change: impl FnOnce(&mut Route)) -> Self {
+        let last = self.last.as_ref().expect("describes the action before it: call `action` first");
+        let route = self.routes.get_mut(last).expect("the last action is there");
+        change(Arc::get_mut(route).expect("nobody else has the router yet"));
+        self
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.routes.keys()).finish()
+    }
+}

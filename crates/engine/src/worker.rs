@@ -1,0 +1,184 @@
+//! The loops behind the queue: claiming, renewing, tidying up.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    core::Core,
+    drive,
+    run::Interruption,
+    store::{Lease, Renewed},
+};
+
+/// At most so many requests are claimed in one step.
+const CLAIM_MAX: usize = 256;
+
+/// At most so many records are removed in one step.
+const PURGE_MAX: u32 = 500;
+
+/// For giving up the leases of what was stopped, beyond the deadline.
+const RELEASE_TIME: Duration = Duration::from_secs(1);
+
+/// After a failed claim.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Claims what is due and runs it, until `stop`.
+pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(core.settings.running_max));
+    while !stop.is_cancelled() {
+        let Ok(slot) = (tokio::select! {
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+            () = stop.cancelled() => return,
+        }) else {
+            return;
+        };
+        let free = slots.available_permits() + 1;
+        let wanted = u32::try_from(free.min(CLAIM_MAX)).unwrap_or(u32::MAX);
+        let now = core.clock.now();
+        let claims = match core.store.claim(&core.worker, now, now + core.settings.lease, wanted).await {
+            Ok(claims) => claims,
+            Err(e) => {
+                warn!(error = %e, "requests could not be claimed");
+                drop(slot);
+                pause(STORE_PAUSE, &stop).await;
+                continue;
+            }
+        };
+        let took_all = claims.len() >= wanted as usize;
+        let mut first = Some(slot);
+        for claim in claims {
+            let slot = match first.take() {
+                Some(slot) => slot,
+                None => Arc::clone(&slots).try_acquire_owned().expect("only this loop takes slots"),
+            };
+            let running = drive::claimed(Arc::clone(&core), claim);
+            core.tasks.spawn(async move {
+                running.await;
+                drop(slot);
+            });
+        }
+        drop(first);
+        if !took_all {
+            wait_for_work(&core, &stop).await;
+        }
+    }
+}
+
+/// Until something was enqueued, something is due, or it is time to look again.
+async fn wait_for_work(core: &Core, stop: &CancellationToken) {
+    let next_due = match core.store.next_due().await {
+        Ok(next_due) => next_due,
+        Err(e) => {
+            warn!(error = %e, "the queue could not be looked at");
+            None
+        }
+    };
+    let poll = core.settings.poll_interval;
+    let wait = next_due.map_or(poll, |due| due.since(core.clock.now()).min(poll));
+    tokio::select! {
+        () = core.wake.notified() => {}
+        () = pause(wait, stop) => {}
+    }
+}
+
+/// Renews the leases of what runs here, until `stop`.
+pub(crate) async fn renew(core: Arc<Core>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        pause(core.settings.lease / 3, &stop).await;
+        let runs = core.running.all();
+        let (runs, leases): (Vec<_>, Vec<Lease>) =
+            runs.into_iter().filter_map(|run| run.lease().cloned().map(|lease| (run, lease))).unzip();
+        if leases.is_empty() {
+            continue;
+        }
+        let until = core.clock.now() + core.settings.lease;
+        match core.persist(|| core.store.renew(&leases, until)).await {
+            Ok(renewed) => {
+                for (run, renewed) in runs.iter().zip(renewed) {
+                    match renewed {
+                        Renewed::Held { cancel_asked: false } => {}
+                        Renewed::Held { cancel_asked: true } => run.interrupt(Interruption::Cancelled),
+                        Renewed::Lost => run.interrupt(Interruption::LeaseLost),
+                    }
+                }
+            }
+            // Whoever takes a request over has a new fence: a run that goes on meanwhile changes nothing.
+            Err(e) => warn!(error = %e, "leases could not be renewed"),
+        }
+    }
+}
+
+/// Removes what is past its time, until `stop`.
+pub(crate) async fn tidy(core: Arc<Core>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let now = core.clock.now();
+        let store = &core.store;
+        for (what, removed) in [
+            ("requests", purge(&stop, || store.purge_requests(now, PURGE_MAX)).await),
+            ("artifacts", purge(&stop, || store.purge_artifacts(now, PURGE_MAX)).await),
+            ("connections", purge(&stop, || store.purge_connections(now, PURGE_MAX)).await),
+        ] {
+            match removed {
+                Ok(0) => {}
+                Ok(count) => info!(what, count, "removed what is past its time"),
+                Err(e) => warn!(what, error = %e, "what is past its time could not be removed"),
+            }
+        }
+        pause(core.settings.purge_interval, &stop).await;
+    }
+}
+
+async fn purge<Purging>(stop: &CancellationToken, purge: impl Fn() -> Purging) -> crate::store::Result<u64>
+where
+    Purging: Future<Output = crate::store::Result<u64>>,
+{
+    let mut removed = 0;
+    while !stop.is_cancelled() {
+        let count = purge().await?;
+        removed += count;
+        if count < u64::from(PURGE_MAX) {
+            break;
+        }
+    }
+    Ok(removed)
+}
+
+/// Shows the engine's sizes as metrics, until `stop`.
+pub(crate) async fn measure(core: Arc<Core>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Ok(open) = core.store.open_requests().await {
+            metrics::gauge!("streamer_requests_open").set(open as f64);
+        }
+        metrics::gauge!("streamer_requests_running").set(core.running.count() as f64);
+        metrics::gauge!("streamer_requests_followed").set(core.live.followed() as f64);
+        pause(Duration::from_secs(5), &stop).await;
+    }
+}
+
+/// Lets what runs come to its end within `deadline`; then asks it to stop, and gives up its leases.
+pub(crate) async fn drain(core: &Core, deadline: Duration) {
+    core.tasks.close();
+    let grace = core.settings.cancel_grace.min(deadline / 2);
+    let soft = deadline - grace;
+    if tokio::time::timeout(soft, core.tasks.wait()).await.is_ok() {
+        return;
+    }
+    for run in core.running.all() {
+        run.interrupt(Interruption::Stopping(grace));
+    }
+    // What did not stop by itself is dropped by then; what is left is to write that.
+    let hard = grace + RELEASE_TIME;
+    if tokio::time::timeout(hard, core.tasks.wait()).await.is_err() {
+        warn!(tasks = core.tasks.len(), "not all that ran has ended: its leases will run out");
+    }
+}
+
+async fn pause(span: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(span) => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,16 @@
+//! What the engine promises, under paused time and over ports in memory.
+
+mod accept;
+mod cancel;
+mod follow;
+mod handler;
+mod log;
+mod promotion;
+mod queue;
+mod resume;
+mod retry;
+mod sender;
+mod short;
+mod stop;
+mod support;
+mod takeover;
