@@ -1,0 +1,57 @@
+//! Answers over HTTP that are errors.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use streamer_auth::Rejected;
+use streamer_protocol::{ErrorBody, ErrorCode};
+
+use crate::credentials::count_rejected;
+
+#[derive(Serialize)]
+struct Body {
+    error: ErrorBody,
+}
+
+/// An error with the status that fits its code, as `{"error": {"code", "message", …}}`.
+pub(crate) fn error(error: ErrorBody) -> Response {
+    let status = match error.code {
+        ErrorCode::ValidationError => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::Conflict | ErrorCode::Cancelled => StatusCode::CONFLICT,
+        ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    with_status(status, error)
+}
+
+pub(crate) fn with_status(status: StatusCode, error: ErrorBody) -> Response {
+    (status, Json(Body { error })).into_response()
+}
+
+/// The answer to a token that is not accepted. Its reason goes to log and metric.
+pub(crate) fn rejected(rejected: Rejected) -> Response {
+    count_rejected(rejected);
+    let mut response = error(ErrorBody::new(ErrorCode::Unauthorized, rejected.to_string()));
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// Something is here, but not for this method.
+pub(crate) async fn method_not_allowed() -> Response {
+    let error = ErrorBody::new(ErrorCode::ValidationError, "this method is not for this path");
+    with_status(StatusCode::METHOD_NOT_ALLOWED, error)
+}
+
+/// Nothing is here.
+pub(crate) async fn not_found() -> Response {
+    error(ErrorBody::new(ErrorCode::NotFound, "there is nothing here"))
+}

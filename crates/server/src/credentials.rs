@@ -1,0 +1,60 @@
+//! A connection's token, over the time that the connection lasts.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use streamer_auth::{Identity, Rejected, Verifier};
+use streamer_engine::{Credentials, clock::Clock};
+use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
+use tracing::info;
+
+/// Who connected, and until when the newest token holds.
+pub(crate) struct TokenState {
+    identity: Identity,
+    expires_at: AtomicI64,
+    verifier: Arc<Verifier>,
+    clock: Arc<dyn Clock>,
+}
+
+impl TokenState {
+    pub(crate) fn new(identity: Identity, verifier: Arc<Verifier>, clock: Arc<dyn Clock>) -> Self {
+        let expires_at = AtomicI64::new(identity.expires_at.as_millis());
+        Self { identity, expires_at, verifier, clock }
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.expires_at.load(Ordering::Relaxed))
+    }
+
+    /// How long it is until the token has been expired for `grace`; nothing once it has.
+    pub(crate) fn left(&self, now: Timestamp, grace: Duration) -> Duration {
+        (self.expires_at() + grace).since(now)
+    }
+}
+
+impl Credentials for TokenState {
+    fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {
+        let identity = self.verifier.verify(token, self.clock.now()).map_err(|rejected| {
+            count_rejected(rejected);
+            ErrorBody::new(ErrorCode::Unauthorized, rejected.to_string())
+        })?;
+        if !identity.same_user(&self.identity) {
+            info!(operation = "refresh", "a token of another user was refused");
+            let other = "the token is of another user or tenant: open a connection for it";
+            return Err(ErrorBody::new(ErrorCode::Forbidden, other));
+        }
+        self.expires_at.store(identity.expires_at.as_millis(), Ordering::Relaxed);
+        Ok(identity.expires_at)
+    }
+}
+
+/// Counts a token that was not accepted, by its reason, and notes it in the log. Never the token.
+pub(crate) fn count_rejected(rejected: Rejected) {
+    metrics::counter!("streamer_authentication_failures_total", "reason" => rejected.reason()).increment(1);
+    info!(operation = "authenticate", reason = rejected.reason(), "a token was refused");
+}

@@ -1,0 +1,133 @@
+//! The public door: WebSocket upgrades and artifacts, on one address.
+
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::Response,
+    routing::get,
+};
+use streamer_auth::{Identity, Presented, Rejected, Verifier};
+use streamer_engine::Engine;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Hub, Settings, answer, artifact, listen, upgrade};
+
+/// What every handler of the door shares.
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) hub: Hub,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) settings: Arc<Settings>,
+    /// Fired when no new connections are taken.
+    pub(crate) draining: CancellationToken,
+}
+
+/// The public door.
+pub struct Door {
+    shared: Arc<Shared>,
+}
+
+impl Door {
+    /// A door to `engine`, whose connections go to `hub`.
+    #[must_use]
+    pub fn new(engine: Engine, hub: Hub, verifier: Verifier, settings: Settings) -> Self {
+        let (verifier, settings) = (Arc::new(verifier), Arc::new(settings));
+        Self {
+            shared: Arc::new(Shared { engine, hub, verifier, settings, draining: CancellationToken::new() }),
+        }
+    }
+
+    /// Whether new connections are taken.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        Readiness { draining: self.shared.draining.clone() }
+    }
+
+    /// Accepts connections until `stop`. Then refuses new ones with 503 and tells every client to reconnect
+    /// elsewhere; returns once `linger` is over, so that a balancer has seen the refusal.
+    pub async fn accept(self, listener: TcpListener, stop: CancellationToken, linger: Duration) {
+        let routes = routes(&self.shared);
+        let closing = CancellationToken::new();
+        let told = async {
+            stop.cancelled().await;
+            self.shared.draining.cancel();
+            self.shared.hub.tell_draining(&self.shared.engine, self.shared.settings.drain_spread);
+            tokio::time::sleep(linger).await;
+            closing.cancel();
+        };
+        let settings = &self.shared.settings;
+        tokio::join!(
+            listen::serve(listener, routes, settings.head_timeout, settings.sockets_max, &closing),
+            told
+        );
+    }
+}
+
+/// Tells whether the door takes new connections.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    draining: CancellationToken,
+}
+
+impl Readiness {
+    /// Whether it does.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.draining.is_cancelled()
+    }
+}
+
+fn routes(shared: &Arc<Shared>) -> Router {
+    let mut routes =
+        Router::new().route("/v1/artifacts/{id}", get(artifact::get)).fallback(answer::not_found);
+    let prefixes = shared.settings.path_prefixes.iter().map(|prefix| prefix.trim_end_matches('/'));
+    for prefix in prefixes.chain([""]).collect::<BTreeSet<_>>() {
+        routes =
+            routes.route(&format!("{prefix}/"), get(connect)).route(&format!("{prefix}/ws"), get(connect));
+        if !prefix.is_empty() {
+            routes = routes.route(prefix, get(connect));
+        }
+    }
+    // Holds for the routes that are there by now.
+    routes.method_not_allowed_fallback(answer::method_not_allowed).with_state(Arc::clone(shared))
+}
+
+async fn connect(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    upgrade::upgrade(shared, peer, request).await
+}
+
+impl Shared {
+    /// Who is asking, by the token that the request presents.
+    pub(crate) fn authenticate(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(Identity, Option<&'static str>), Rejected> {
+        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let protocols: Vec<_> = headers
+            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let Presented { token, subprotocol } =
+            streamer_auth::presented(uri.query(), authorization, Some(&protocols.join(",")))?;
+        let identity = self.verifier.verify(token.as_str(), self.engine.clock().now())?;
+        Ok((identity, subprotocol))
+    }
+
+    pub(crate) fn draining(&self) -> Option<Response> {
+        self.draining.is_cancelled().then(|| {
+            let message = "the server is going away: connect elsewhere";
+            let error = streamer_protocol::ErrorBody::new(streamer_protocol::ErrorCode::Overloaded, message);
+            answer::with_status(StatusCode::SERVICE_UNAVAILABLE, error)
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! The doors of Streamer: a WebSocket and an HTTP door on one address, an admin address beside them, and the
+//! hub that holds the connections.
+//!
+//! Whoever runs a server binds the listeners and gives a token that stops it; see [`Door::accept`],
+//! [`Hub::run`] and [`Admin::serve`].
+
+mod admin;
+mod answer;
+mod artifact;
+mod connection;
+mod credentials;
+mod door;
+mod hub;
+mod link;
+mod listen;
+mod proxy;
+mod settings;
+mod upgrade;
+mod wire;
+
+pub use admin::{Admin, AdminSettings};
+pub use door::{Door, Readiness};
+pub use hub::Hub;
+pub use settings::Settings;

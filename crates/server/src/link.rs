@@ -1,0 +1,261 @@
+//! One connection as the rest of the process sees it: what waits for its peer, and whether it is to close.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    task::Waker,
+};
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use streamer_engine::push::{Error, Result};
+use streamer_protocol::{CloseCode, ConnectionId, RequestId};
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+/// The bounds of what may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) bytes_max: usize,
+    pub(crate) messages_max: usize,
+}
+
+/// A connection's queue to its peer. Whoever pushes never waits; the connection's own task takes.
+pub(crate) struct Link {
+    pub(crate) id: ConnectionId,
+    bounds: Bounds,
+    queue: Mutex<Queue>,
+    /// The connection's task.
+    task: AtomicWaker,
+    /// Those who wait for room.
+    drained: Notify,
+    heard: AtomicBool,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    close: Option<CloseCode>,
+    ended: bool,
+}
+
+struct Waiting {
+    text: Utf8Bytes,
+    collapses: Option<RequestId>,
+}
+
+impl Link {
+    pub(crate) fn new(id: ConnectionId, bounds: Bounds) -> Self {
+        Self {
+            id,
+            bounds,
+            queue: Mutex::default(),
+            task: AtomicWaker::new(),
+            drained: Notify::new(),
+            heard: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        }
+    }
+
+    /// Queues a message for the peer. A message that collapses takes the place of an older one of its request.
+    pub(crate) fn push(&self, text: Utf8Bytes, collapses: Option<&RequestId>) -> Result<()> {
+        let mut queue = self.queue.lock();
+        if queue.ended || queue.close.is_some() {
+            return Err(Error::Gone);
+        }
+        if let Some(request) = collapses {
+            let older = queue.waiting.iter().rposition(|waiting| waiting.collapses.as_ref() == Some(request));
+            if let Some(older) = older.and_then(|at| queue.waiting.remove(at)) {
+                queue.bytes -= older.text.len();
+            }
+        }
+        let full = queue.bytes + text.len() > self.bounds.bytes_max
+            || queue.waiting.len() >= self.bounds.messages_max;
+        if full && !queue.waiting.is_empty() {
+            return Err(Error::Busy);
+        }
+        queue.add(text, collapses.cloned());
+        drop(queue);
+        self.task.wake();
+        Ok(())
+    }
+
+    /// Queues the answer to a message of the peer itself, whose reading stops while too much waits.
+    pub(crate) fn reply(&self, text: Utf8Bytes) {
+        self.queue.lock().add(text, None);
+    }
+
+    /// Whether the peer's messages may be read: not while it takes no answers.
+    pub(crate) fn has_room(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.bytes < self.bounds.bytes_max && queue.waiting.len() < self.bounds.messages_max
+    }
+
+    /// The next message for the peer.
+    pub(crate) fn next(&self) -> Option<Message> {
+        let mut queue = self.queue.lock();
+        let Waiting { text, .. } = queue.waiting.pop_front()?;
+        queue.bytes -= text.len();
+        let roomy =
+            queue.bytes <= self.bounds.bytes_max / 2 && queue.waiting.len() <= self.bounds.messages_max / 2;
+        if queue.waiting.is_empty() {
+            // An idle connection holds no memory for its queue.
+            queue.waiting = VecDeque::new();
+        }
+        drop(queue);
+        if roomy {
+            self.drained.notify_waiters();
+        }
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        Some(Message::Text(text))
+    }
+
+    /// Returns once at most half of what may wait does.
+    pub(crate) async fn drained(&self) -> Result<()> {
+        loop {
+            let room = self.drained.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            {
+                let queue = self.queue.lock();
+                if queue.ended || queue.close.is_some() {
+                    return Err(Error::Gone);
+                }
+                if queue.bytes <= self.bounds.bytes_max / 2
+                    && queue.waiting.len() <= self.bounds.messages_max / 2
+                {
+                    return Ok(());
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Asks the connection to close. Only the first code counts.
+    pub(crate) fn close(&self, code: CloseCode) -> Result<()> {
+        let mut queue = self.queue.lock();
+        if queue.ended || queue.close.is_some() {
+            return Err(Error::Gone);
+        }
+        queue.close = Some(code);
+        if code == CloseCode::SlowConsumer {
+            queue.waiting = VecDeque::new();
+            queue.bytes = 0;
+        }
+        drop(queue);
+        self.drained.notify_waiters();
+        self.task.wake();
+        Ok(())
+    }
+
+    /// The code with which the connection is asked to close.
+    pub(crate) fn asked_to_close(&self) -> Option<CloseCode> {
+        self.queue.lock().close
+    }
+
+    /// Whether it is there and stays.
+    pub(crate) fn is_open(&self) -> bool {
+        let queue = self.queue.lock();
+        !queue.ended && queue.close.is_none()
+    }
+
+    /// Nothing more can be pushed.
+    pub(crate) fn end(&self) {
+        let mut queue = self.queue.lock();
+        queue.ended = true;
+        queue.waiting = VecDeque::new();
+        queue.bytes = 0;
+        drop(queue);
+        self.drained.notify_waiters();
+    }
+
+    /// Whom to wake when something is pushed.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.task.register(waker);
+    }
+
+    /// Notes a message of the peer.
+    pub(crate) fn count_received(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the peer was heard from.
+    pub(crate) fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the peer was heard from since this was last asked.
+    pub(crate) fn take_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// How many messages went to the peer, and came from it.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+    }
+}
+
+impl Queue {
+    fn add(&mut self, text: Utf8Bytes, collapses: Option<RequestId>) {
+        self.bytes += text.len();
+        self.waiting.push_back(Waiting { text, collapses });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(bytes_max: usize, messages_max: usize) -> Link {
+        Link::new(ConnectionId::new("c"), Bounds { bytes_max, messages_max })
+    }
+
+    fn texts(link: &Link) -> Vec<String> {
+        std::iter::from_fn(|| link.next()).map(|message| message.to_string()).collect()
+    }
+
+    #[test]
+    fn full_is_busy_but_a_single_large_message_passes() {
+        let link = link(10, 3);
+        link.push("a message that is larger than the bound".into(), None).expect("nothing waits");
+        assert_eq!(link.push("b".into(), None), Err(Error::Busy));
+        assert!(!link.has_room());
+        link.next();
+        for text in ["1", "2", "3"] {
+            link.push(text.into(), None).expect("room");
+        }
+        assert_eq!(link.push("4".into(), None), Err(Error::Busy));
+        assert_eq!(texts(&link), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn progress_collapses_to_the_newest_in_order() {
+        let link = link(100, 3);
+        let (a, b) = (RequestId::parse("a").expect("valid"), RequestId::parse("b").expect("valid"));
+        link.push("a1".into(), Some(&a)).expect("room");
+        link.push("chunk".into(), None).expect("room");
+        link.push("b1".into(), Some(&b)).expect("room");
+        link.push("a2".into(), Some(&a)).expect("an older one makes room");
+        assert_eq!(texts(&link), ["chunk", "b1", "a2"]);
+    }
+
+    #[tokio::test]
+    async fn waiting_for_room_ends_with_the_connection() {
+        let link = std::sync::Arc::new(link(10, 1));
+        link.push("a".into(), None).expect("room");
+        let waiting = tokio::spawn({
+            let link = std::sync::Arc::clone(&link);
+            async move { link.drained().await }
+        });
+        tokio::task::yield_now().await;
+        link.close(CloseCode::SlowConsumer).expect("open");
+        assert_eq!(waiting.await.expect("no panic"), Err(Error::Gone));
+        assert_eq!(link.push("b".into(), None), Err(Error::Gone));
+        assert_eq!(link.close(CloseCode::Normal), Err(Error::Gone));
+        assert_eq!(link.asked_to_close(), Some(CloseCode::SlowConsumer));
+    }
+}

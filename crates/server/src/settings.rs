@@ -1,0 +1,56 @@
+//! The server's limits. Every one of them can be set.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// How the doors and the hub behave.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The node's address as connection records have it, such as `10.0.0.7:8080`.
+    pub endpoint: String,
+    /// Path prefixes under which the doors are found too, such as `/prod`: clients of API Gateway use a stage.
+    pub path_prefixes: Vec<String>,
+    /// Proxies whose forwarding headers name the client's address.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The largest message a client may send, in bytes.
+    pub message_bytes_max: usize,
+    /// How much may wait for one connection's peer, in bytes. A single larger message passes when nothing waits.
+    pub outbound_bytes_max: usize,
+    /// How many messages may wait for one connection's peer.
+    pub outbound_messages_max: usize,
+    /// How long a connection's peer may take nothing while something waits.
+    pub stall_timeout: Duration,
+    /// Between two pings. A connection that was silent for two of them is closed.
+    pub heartbeat: Duration,
+    /// How long a connection outlives its token.
+    pub token_grace: Duration,
+    /// How long a client may take for the head of a request.
+    pub head_timeout: Duration,
+    /// How long a close may take, the peer's answer included.
+    pub close_timeout: Duration,
+    /// How many sockets are open at once; more wait to be accepted.
+    pub sockets_max: usize,
+    /// Within how long clients are told to reconnect when the server is going away.
+    pub drain_spread: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            endpoint: "localhost".to_owned(),
+            path_prefixes: Vec::new(),
+            trusted_proxies: Vec::new(),
+            message_bytes_max: streamer_protocol::MESSAGE_BYTES_MAX,
+            outbound_bytes_max: 1024 * 1024,
+            outbound_messages_max: 4096,
+            stall_timeout: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(30),
+            token_grace: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(2),
+            sockets_max: 20_000,
+            drain_spread: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A TCP stream that knows what its peer last took and gave.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::Instant,
+};
+
+/// A TCP stream. Counts by bytes, not by messages: a large message on a slow line is a sign of life too.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    taken: u64,
+    heard: Instant,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, taken: 0, heard: Instant::now() }
+    }
+
+    /// How many bytes the peer took, as far as the system tells.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// When the peer was last heard from.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Begins the peer's silence anew, after a time in which nobody listened.
+    pub(crate) fn listen_again(&mut self) {
+        self.heard = Instant::now();
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.heard = Instant::now();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = &written {
+            self.taken += *count as u64;
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

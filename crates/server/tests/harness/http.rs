@@ -1,0 +1,105 @@
+//! A minimal HTTP client.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{ADMIN_TOKEN, in_time};
+
+/// A request to be sent.
+pub(crate) struct Http {
+    addr: SocketAddr,
+    method: &'static str,
+    target: String,
+    host: String,
+    headers: String,
+    body: String,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Http {
+    pub(crate) fn new(method: &'static str, addr: SocketAddr, target: impl Into<String>) -> Self {
+        let (headers, body) = (String::new(), String::new());
+        Self { addr, method, target: target.into(), host: addr.to_string(), headers, body }
+    }
+
+    pub(crate) fn get(addr: SocketAddr, target: impl Into<String>) -> Self {
+        Self::new("GET", addr, target)
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers += &format!("{name}: {value}\r\n");
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn operator(self) -> Self {
+        self.bearer(ADMIN_TOKEN)
+    }
+
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    pub(crate) fn json(mut self, body: impl ToString) -> Self {
+        self.body = body.to_string();
+        self.header("content-type", "application/json")
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let Self { addr, method, target, host, headers, body } = self;
+        let len = body.len();
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {len}\r\n\
+             {headers}\r\n{body}"
+        );
+        let asking = async {
+            let mut stream = TcpStream::connect(addr).await.expect("connected");
+            stream.write_all(request.as_bytes()).await.expect("sent");
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.expect("answered");
+            answer
+        };
+        let answer = in_time("an HTTP answer", asking).await;
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(answer[..end].to_vec()).expect("text").to_ascii_lowercase();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        Answer { status, head, body: answer[end + 4..].to_vec() }
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json"), "{}", self.head);
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    /// The status and the code of an error.
+    pub(crate) fn error(&self) -> (u16, String) {
+        let body = self.json();
+        let message = body["error"]["message"].as_str().expect("a message");
+        assert!(!message.is_empty());
+        (self.status, body["error"]["code"].as_str().expect("a code").to_owned())
+    }
+}

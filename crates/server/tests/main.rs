@@ -1,0 +1,17 @@
+//! The server over real sockets on loopback, with a store in memory.
+
+mod harness;
+
+mod admin;
+mod artifacts;
+mod bounds;
+mod breakers;
+mod connecting;
+mod draining;
+mod frames;
+mod leaving;
+mod messages;
+mod pulse;
+mod refused;
+mod slow;
+mod tokens;
