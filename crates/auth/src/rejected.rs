@@ -1,7 +1,7 @@
 //! Why a token was not accepted.
 
 /// Why a token was not accepted, by type: for the log and for a metric's label. It holds nothing out of the
-/// token, so it can be shown anywhere; a client is told only that it is unauthorized.
+/// token, so it can be shown anywhere, to the client too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejected {
     /// No token came with the request.

@@ -135,6 +135,7 @@ async fn live(
     info!(
         event_type = "connection_disconnected",
         operation = "disconnect",
+        correlation_id = %record.id,
         connection_id = %record.id,
         user_id = %record.user,
         tenant_id = %record.tenant,

@@ -122,3 +122,15 @@ fn a_filter_that_cannot_be_read_is_refused() {
     let logs = Logs { filter: "main=loud".into(), ..Logs::default() };
     assert!(subscriber(&logs, io::sink, false).is_err());
 }
+
+#[test]
+fn no_filter_has_the_libraries_tell_what_passes_through_them() {
+    let text = written(Format::Json, "trace,tungstenite::protocol=trace", || {
+        tracing::trace!(target: "tungstenite::protocol", "payload");
+        tracing::debug!(target: "hyper::proto::h1", "header");
+        tracing::info!(target: "tungstenite::protocol", "shown");
+        tracing::trace!(target: "streamer_engine", "shown too");
+    });
+    let messages: Vec<_> = json_lines(&text).iter().map(|line| line["message"].clone()).collect();
+    assert_eq!(messages, ["shown", "shown too"]);
+}

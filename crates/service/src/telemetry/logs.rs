@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level, Metadata, Subscriber,
     span::{Attributes, Id, Record},
     subscriber::SetGlobalDefaultError,
 };
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    filter::filter_fn,
     fmt::MakeWriter,
     layer::{Context, SubscriberExt as _},
     registry::LookupSpan,
@@ -51,6 +52,15 @@ impl Logs {
         EnvFilter::try_new(&self.filter)
             .map_err(|e| LogError::Filter { filter: self.filter.clone(), reason: e.to_string() })
     }
+}
+
+/// Libraries that tell below `info` what passes through them, whole messages and headers: payloads and tokens. No
+/// filter has them do so.
+const TALKATIVE: [&str; 5] = ["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "rustls"];
+
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || !TALKATIVE.contains(&library)
 }
 
 /// How a log line looks.
@@ -104,7 +114,7 @@ where
         (Format::Json, _) | (Format::Auto, false) => Look::Json,
         (Format::Text, colours) | (Format::Auto, colours @ true) => Look::Text { colours },
     };
-    Ok(Registry::default().with(logs.filter()?).with(Lines { look, writer }))
+    Ok(Registry::default().with(logs.filter()?).with(filter_fn(is_discreet)).with(Lines { look, writer }))
 }
 
 #[derive(Debug, Clone, Copy)]
