@@ -22,7 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-cli", LIBRARIES),
     // An application makes its own binary out of the command line's library.
     ("streamer-examples", &["streamer-cli", "streamer-engine"]),
-    ("streamer-e2e", LIBRARIES),
+    ("streamer-e2e", &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-protocol"]),
+    ("streamer-bench", LIBRARIES),
     ("xtask", &["streamer-protocol"]),
 ];
 

@@ -1,5 +1,6 @@
 //! What `cargo xtask` runs: the repository's own tools, one file each.
 
+mod bench;
 mod check;
 mod coverage;
 mod imports;
@@ -38,6 +39,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// The benchmarks, each row beside its floor, in a release build.
+    Bench {
+        /// What is measured.
+        suite: bench::Suite,
+        /// Passed on to the bench, such as `--json FILE` or `--only echo`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Line coverage per crate; fails where a crate that is held to it stays below the bound.
     Coverage,
     /// Writes the JSON Schema files of the wire anew, from its types.
@@ -59,6 +68,7 @@ fn obey(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         // Ends with cargo's own words, in failure too.
         Command::Test { args } => return test::test(&workspace, &args),
+        Command::Bench { suite, args } => return bench::bench(&workspace, suite, &args),
         Command::Check => check::check(&workspace)?,
         Command::Setup { components } => setup::setup(&workspace, &components)?,
         Command::Coverage => coverage::coverage(&workspace)?,

@@ -1,9 +1,12 @@
 //! What runs a request.
 
-use std::{future::Future, marker::PhantomData, time::Duration};
+use std::{cell::Cell, future::Future, marker::PhantomData, time::Duration};
 
 use async_trait::async_trait;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Deserializer, Serialize,
+    de::{DeserializeOwned, Visitor},
+};
 use streamer_protocol::Json;
 
 use crate::{Context, Failure};
@@ -86,6 +89,11 @@ where
 
 /// Reads a payload, or names the field that is wrong.
 pub(crate) fn read<P: DeserializeOwned>(payload: &Json) -> Result<P, Failure> {
+    if payload.as_str().starts_with('[') && takes_fields::<P>() {
+        // serde would take its items for the fields, in their order.
+        let wrong = "an object is expected, not an array";
+        return Err(Failure::reject("the payload is not what the action takes").also_at("", wrong));
+    }
     let mut json = serde_json::Deserializer::from_str(payload.as_str());
     serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let path = e.path().to_string();
@@ -93,8 +101,66 @@ pub(crate) fn read<P: DeserializeOwned>(payload: &Json) -> Result<P, Failure> {
     })
 }
 
+/// Whether `P` is a struct with named fields: whether that is what it asks a deserializer for.
+fn takes_fields<P: DeserializeOwned>() -> bool {
+    struct Asked<'a>(&'a Cell<bool>);
+
+    impl<'de> Deserializer<'de> for Asked<'_> {
+        type Error = serde::de::value::Error;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _name: &'static str,
+            _fields: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Self::Error> {
+            self.0.set(true);
+            self.deserialize_any(visitor)
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+            Err(serde::de::Error::custom("only asked"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let fields = Cell::new(false);
+    // It always fails: nothing was there to read.
+    let _ = P::deserialize(Asked(&fields));
+    fields.get()
+}
+
 /// What is wrong, without its place in the text: that would only mislead, where the text is a part of a message.
 pub(crate) fn placeless(e: &serde_json::Error) -> String {
     let text = e.to_string();
     text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Wanted {
+        #[expect(dead_code, reason = "only read")]
+        seconds: f64,
+    }
+
+    fn json(text: &str) -> Json {
+        Json::parse(text.to_owned()).expect("is JSON")
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        assert!(read::<Wanted>(&json("[1]")).is_err());
+        assert!(read::<Wanted>(&json(r#"{"seconds": 1}"#)).is_ok());
+        assert_eq!(read::<Vec<u8>>(&json("[1]")).expect("an array is wanted"), [1]);
+        assert_eq!(read::<(u8, u8)>(&json("[1, 2]")).expect("an array is wanted"), (1, 2));
+    }
 }

@@ -13,10 +13,10 @@ pub const DELAY_SECONDS_MAX: u64 = 900;
 
 const STEP: Duration = Duration::from_millis(500);
 
-/// What `delay` takes.
 /// The most chunks of one delay.
 const CHUNKS_MAX: u64 = 10_000;
 
+/// What `delay` takes.
 #[derive(Debug, Deserialize)]
 pub(super) struct Request {
     seconds: f64,
@@ -79,8 +79,8 @@ pub(super) async fn delay(cx: Context, request: Request) -> Result<Waited, Failu
         if now >= whole {
             break;
         }
-        let percentage = 100.0 * now.as_secs_f64() / request.seconds;
-        cx.progress(percentage, &format!("{:.0} of {} s", now.as_secs_f64(), request.seconds)).await?;
+        let percentage = (100.0 * now.as_secs_f64() / request.seconds).round();
+        cx.progress(percentage, &format!("{:.1} of {:.1} s", now.as_secs_f64(), request.seconds)).await?;
         let mut next = whole.min(now + STEP);
         if chunks < request.chunks {
             next = next.min(request.due(chunks));

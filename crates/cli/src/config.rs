@@ -1,0 +1,163 @@
+//! The configuration of a server: every setting, its default, and what it must obey.
+
+mod rules;
+mod sections;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use streamer_service::{
+    config::{Loaded, Loader, Mistakes},
+    telemetry::Logs,
+};
+
+pub(crate) use sections::{Admin, Auth, Connections, Demo, Drain, Engine, Listen, Store};
+
+/// What every environment variable of ours begins with.
+pub(crate) const PREFIX: &str = "STREAMER_";
+
+/// The file that is read if it is there and no other is named.
+pub(crate) const DEFAULT_FILE: &str = "streamer.toml";
+
+/// The configuration of `streamer serve`.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Config {
+    /// The public address.
+    pub(crate) listen: Listen,
+    /// The operators' address.
+    pub(crate) admin: Admin,
+    /// Who may connect.
+    pub(crate) auth: Auth,
+    /// Where everything durable is.
+    pub(crate) store: Store,
+    /// How requests are run.
+    pub(crate) engine: Engine,
+    /// What one connection may do.
+    pub(crate) connections: Connections,
+    /// How the process goes away.
+    pub(crate) drain: Drain,
+    /// The demonstration handlers.
+    pub(crate) demo: Demo,
+    /// What is logged.
+    pub(crate) logs: Logs,
+}
+
+/// Where settings come from, beside the environment.
+#[derive(Debug, Args)]
+pub(crate) struct Sources {
+    /// The configuration file [default: streamer.toml, if it is there]
+    #[arg(long, short, value_name = "FILE", env = "STREAMER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Any setting, by its name; stronger than every other source
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as engine.running_max=64")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Sources {
+    /// Reads and checks the whole configuration. `flags` are (flag, setting, value).
+    pub(crate) fn load(&self, flags: &[(&str, &str, String)]) -> Result<Loaded<Config>, Mistakes> {
+        self.load_from(flags, std::env::vars_os())
+    }
+
+    fn load_from(
+        &self,
+        flags: &[(&str, &str, String)],
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Loaded<Config>, Mistakes> {
+        let mut loader = Loader::new(PREFIX);
+        loader = match &self.config {
+            Some(file) => loader.file(file),
+            None => loader.default_file(DEFAULT_FILE),
+        };
+        loader = loader
+            .env_file(".env")
+            .variables(variables)
+            .not_a_setting("STREAMER_CONFIG")
+            .not_a_setting("STREAMER_TOKEN")
+            .not_a_setting("STREAMER_URL")
+            .not_a_setting("STREAMER_ADMIN_URL")
+            .alias("JWT_PUBLIC_KEY", "auth.public_key")
+            .alias("JWT_PUBLIC_KEY_FILE", "auth.public_key_file")
+            .alias("JWT_JWKS_URL", "auth.jwks_url")
+            .alias("JWT_ISSUER", "auth.issuer")
+            .alias("JWT_AUDIENCE", "auth.audience");
+        for (flag, setting, value) in flags {
+            loader = loader.flag(flag, setting, value.clone());
+        }
+        for (setting, value) in &self.set {
+            loader = loader.flag("--set", setting, value.clone());
+        }
+        loader.load(rules::check)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(set: &[(&str, &str)]) -> Result<Loaded<Config>, Mistakes> {
+        let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Sources { config: None, set }.load_from(&[], [])
+    }
+
+    #[test]
+    fn five_mistakes_are_told_at_once() {
+        let mistakes = load(&[
+            ("listen.address", "nowhere"),
+            ("engine.running_max", "0"),
+            ("engine.queue_depht_max", "7"),
+            ("auth.algorithm", "HS256"),
+            ("connections.heartbeat_s", "soon"),
+        ])
+        .expect_err("five mistakes")
+        .to_string();
+        for name in [
+            "listen.address",
+            "engine.running_max",
+            "engine.queue_depht_max",
+            "auth.algorithm",
+            "connections.heartbeat_s",
+        ] {
+            assert!(mistakes.contains(name), "{name} is missing in:\n{mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_needed_and_its_lack_is_explained() {
+        let mistakes = load(&[]).expect_err("no key").to_string();
+        assert!(mistakes.contains("auth.public_key"), "{mistakes}");
+        assert!(mistakes.contains("streamer token keys"), "{mistakes}");
+    }
+
+    #[test]
+    fn keys_come_from_exactly_one_place() {
+        let url = ("auth.jwks_url", "https://issuer.example/keys?code=hush");
+        let shown = load(&[url]).expect("valid").listing();
+        assert!(shown.contains("\"https://issuer.example/keys\""), "{shown}");
+        assert!(!shown.contains("hush"), "{shown}");
+
+        let places = [("auth.public_key", "PEM"), ("auth.public_key_file", "key.pem"), url];
+        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+            let mistakes = load(&[places[one], places[other]]).expect_err("two places").to_string();
+            assert!(mistakes.contains(&format!("is set, and so is {}", places[other].0)), "{mistakes}");
+            assert!(mistakes.contains(&format!("{} (", places[one].0)), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn an_unusable_jwks_address_is_told_without_its_secrets() {
+        for url in ["http://issuer.example/?code=hush", "https://ada:hush@issuer.example/", "hush"] {
+            let mistakes = load(&[("auth.jwks_url", url)]).expect_err(url).to_string();
+            assert!(mistakes.contains("auth.jwks_url"), "{mistakes}");
+            assert!(!mistakes.contains("hush"), "{mistakes}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What settings must obey beyond their types, and how they become the parts' own settings.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use ipnet::IpNet;
+use streamer_auth::{
+    Keys, LiveVerifier, PublicKey, Rotation, Verifier,
+    jwks::{self, Address, AddressError},
+};
+use streamer_engine::{Backoff, BreakerSettings, store::Quota};
+use streamer_service::config::Mistakes;
+
+use super::{Auth, Config};
+
+/// The shortest admin token.
+const ADMIN_TOKEN_CHARS_MIN: usize = 16;
+
+/// Lists every mistake.
+pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
+    addresses(config, mistakes);
+    if let Err((setting, problem)) = config.auth.issuer_keys() {
+        mistakes.push(setting, problem);
+    }
+    let token = config.admin.token.expose();
+    if !token.is_empty() && token.chars().count() < ADMIN_TOKEN_CHARS_MIN {
+        mistakes.push("admin.token", format!("must have at least {ADMIN_TOKEN_CHARS_MIN} characters"));
+    }
+    if config.engine.node.trim().is_empty() {
+        mistakes.push("engine.node", "must not be empty");
+    }
+    if config.engine.retry_max_ms < config.engine.retry_base_ms {
+        mistakes.push("engine.retry_max_ms", "must be at least engine.retry_base_ms");
+    }
+    let engine = &config.engine;
+    let connections = &config.connections;
+    for (name, value) in [
+        ("listen.head_timeout_s", config.listen.head_timeout_s.0),
+        ("listen.sockets_max", config.listen.sockets_max as u64),
+        ("engine.short_limit_ms", engine.short_limit_ms.0),
+        ("engine.attempt_timeout_s", engine.attempt_timeout_s.0),
+        ("engine.lease_s", engine.lease_s.0),
+        ("engine.running_max", engine.running_max as u64),
+        ("engine.queue_depth_max", engine.queue_depth_max),
+        ("engine.tenant_queue_depth_max", engine.tenant_queue_depth_max),
+        ("engine.retention_s", engine.retention_s.0),
+        ("engine.chunk_bytes_max", engine.chunk_bytes_max),
+        ("engine.log_bytes_max", engine.log_bytes_max),
+        ("engine.result_bytes_max", engine.result_bytes_max as u64),
+        ("engine.artifact_bytes_max", engine.artifact_bytes_max as u64),
+        ("connections.message_bytes_max", connections.message_bytes_max as u64),
+        ("connections.in_flight_max", connections.in_flight_max as u64),
+        ("connections.listeners_max", connections.listeners_max as u64),
+        ("connections.outbound_bytes_max", connections.outbound_bytes_max as u64),
+        ("connections.outbound_messages_max", connections.outbound_messages_max as u64),
+        ("connections.stall_timeout_s", connections.stall_timeout_s.0),
+        ("connections.heartbeat_s", connections.heartbeat_s.0),
+        ("connections.breaker_failures_max", u64::from(connections.breaker_failures_max)),
+        ("drain.timeout_s", config.drain.timeout_s.0),
+    ] {
+        if value == 0 {
+            mistakes.push(name, "must be at least 1");
+        }
+    }
+    config.logs.check("logs", mistakes);
+}
+
+fn addresses(config: &Config, mistakes: &mut Mistakes) {
+    let listen = &config.listen;
+    let expected = "must be an address and a port, such as 127.0.0.1:8080";
+    if listen.address.parse::<SocketAddr>().is_err() {
+        mistakes.push("listen.address", expected);
+    }
+    if config.admin.enabled {
+        if config.admin.address.parse::<SocketAddr>().is_err() {
+            mistakes.push("admin.address", expected);
+        } else if config.admin.address == listen.address && !listen.address.ends_with(":0") {
+            mistakes.push("admin.address", "must not be the same as listen.address");
+        }
+    }
+    for prefix in &listen.path_prefixes {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.' | b'~');
+        if !prefix.starts_with('/') || !prefix.bytes().all(plain) || prefix.trim_matches('/').is_empty() {
+            mistakes.push("listen.path_prefixes", format!("{prefix:?} must look like /prod"));
+        }
+    }
+    for network in &listen.trusted_proxies {
+        if parse_network(network).is_none() {
+            let expected = "must be an address or a network, such as 10.0.0.0/8";
+            mistakes.push("listen.trusted_proxies", format!("{network:?} {expected}"));
+        }
+    }
+}
+
+fn parse_network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+}
+
+/// Where the public keys of the tokens' issuer come from.
+enum IssuerKeys {
+    /// The configuration.
+    Fixed(Keys),
+    /// An address, which is asked for them.
+    Published(Address),
+}
+
+impl Auth {
+    /// The one source of keys; or the setting that is wrong, and what is.
+    fn issuer_keys(&self) -> Result<IssuerKeys, (&'static str, String)> {
+        const KEY: &str = "auth.public_key";
+        const FILE: &str = "auth.public_key_file";
+        const URL: &str = "auth.jwks_url";
+        let twice = |setting, other| Err((setting, format!("is set, and so is {other}: keep one")));
+        let key = match (&self.public_key, &self.public_key_file, &self.jwks_url) {
+            (Some(_), Some(_), _) => return twice(KEY, FILE),
+            (Some(_), _, Some(_)) => return twice(KEY, URL),
+            (_, Some(_), Some(_)) => return twice(FILE, URL),
+            (None, None, Some(url)) => {
+                return url
+                    .parse()
+                    .map(IssuerKeys::Published)
+                    .map_err(|e: AddressError| (URL, e.to_string()));
+            }
+            (Some(pem), None, None) => {
+                PublicKey::from_pem(self.algorithm, pem).map_err(|e| (KEY, e.to_string()))?
+            }
+            (None, Some(file), None) => PublicKey::from_file(self.algorithm, file)
+                .map_err(|e| (FILE, format!("{}: {e}", file.display())))?,
+            (None, None, None) => {
+                let needed = "a server needs the public key of its tokens' issuer: here, in auth.public_key_file, \
+                              or from auth.jwks_url; to try it out, make one with `streamer token keys`";
+                return Err((KEY, needed.to_owned()));
+            }
+        };
+        Ok(IssuerKeys::Fixed(Keys::new([key]).expect("one key is enough, and has its own name")))
+    }
+
+    /// Checks tokens by these settings; with what keeps the keys fresh, if they may change.
+    pub(crate) async fn verifier(&self) -> anyhow::Result<(LiveVerifier, Option<Rotation>)> {
+        let settings = |keys| streamer_auth::Settings {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            leeway: self.leeway_s.into(),
+            ..streamer_auth::Settings::new(keys)
+        };
+        match self.issuer_keys() {
+            Ok(IssuerKeys::Fixed(keys)) => Ok((Verifier::new(settings(keys)).into(), None)),
+            Ok(IssuerKeys::Published(address)) => {
+                let failed = format!("auth.jwks_url {address}");
+                let source = Box::new(jwks::Source::new(address, self.algorithm));
+                let (verifier, rotation) = Rotation::start(source, settings).await.context(failed)?;
+                Ok((verifier, Some(rotation)))
+            }
+            Err((setting, problem)) => anyhow::bail!("{setting}: {problem}"),
+        }
+    }
+}
+
+impl Config {
+    /// The engine's part.
+    pub(crate) fn engine_settings(&self) -> streamer_engine::Settings {
+        let (engine, connections) = (&self.engine, &self.connections);
+        streamer_engine::Settings {
+            short_limit: engine.short_limit_ms.into(),
+            attempt_timeout: engine.attempt_timeout_s.into(),
+            lease: engine.lease_s.into(),
+            running_max: engine.running_max,
+            quota: Quota { open_max: engine.queue_depth_max, tenant_open_max: engine.tenant_queue_depth_max },
+            overloaded_retry_after: engine.overloaded_retry_after_ms.into(),
+            retry_backoff: Backoff { base: engine.retry_base_ms.into(), max: engine.retry_max_ms.into() },
+            takeovers_max: engine.takeovers_max,
+            retention: engine.retention_s.into(),
+            progress_interval: engine.progress_interval_ms.into(),
+            chunk_bytes_max: engine.chunk_bytes_max,
+            log_bytes_max: engine.log_bytes_max,
+            result_bytes_max: engine.result_bytes_max,
+            artifact_bytes_max: engine.artifact_bytes_max,
+            cancel_grace: engine.cancel_grace_ms.into(),
+            connection_in_flight_max: connections.in_flight_max,
+            connection_listeners_max: connections.listeners_max,
+            breaker: BreakerSettings {
+                failures_max: connections.breaker_failures_max,
+                open_for: connections.breaker_open_ms.into(),
+            },
+            ..streamer_engine::Settings::default()
+        }
+    }
+
+    /// The server's part. `endpoint` is where it listens.
+    pub(crate) fn server_settings(&self, endpoint: SocketAddr) -> streamer_server::Settings {
+        let (listen, connections) = (&self.listen, &self.connections);
+        streamer_server::Settings {
+            endpoint: listen.endpoint.clone().unwrap_or_else(|| endpoint.to_string()),
+            path_prefixes: listen.path_prefixes.clone(),
+            trusted_proxies: listen.trusted_proxies.iter().filter_map(|text| parse_network(text)).collect(),
+            message_bytes_max: connections.message_bytes_max,
+            outbound_bytes_max: connections.outbound_bytes_max,
+            outbound_messages_max: connections.outbound_messages_max,
+            stall_timeout: connections.stall_timeout_s.into(),
+            heartbeat: connections.heartbeat_s.into(),
+            token_grace: self.auth.token_grace_s.into(),
+            head_timeout: listen.head_timeout_s.into(),
+            sockets_max: listen.sockets_max,
+            drain_spread: self.drain.spread_ms.into(),
+            ..streamer_server::Settings::default()
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The sections of the configuration.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+use streamer_auth::Algorithm;
+use streamer_service::config::{Millis, Seconds, Secret};
+
+/// The public address.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Listen {
+    /// Where the doors listen: an address and a port, 0 for a free one.
+    pub(crate) address: String,
+    /// The node's address as connection records have it; the listening address unless said.
+    pub(crate) endpoint: Option<String>,
+    /// Path prefixes under which the doors are found too, such as "/prod": clients of API Gateway use a stage.
+    pub(crate) path_prefixes: Vec<String>,
+    /// Proxies, as addresses or networks, whose X-Forwarded-For names the client's address.
+    pub(crate) trusted_proxies: Vec<String>,
+    /// How long a client may take for the head of a request.
+    pub(crate) head_timeout_s: Seconds,
+    /// How many sockets are open at once; more wait to be accepted.
+    pub(crate) sockets_max: usize,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1:8080".to_owned(),
+            endpoint: None,
+            path_prefixes: Vec::new(),
+            trusted_proxies: Vec::new(),
+            head_timeout_s: Seconds(10),
+            sockets_max: 20_000,
+        }
+    }
+}
+
+/// The operators' address.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Admin {
+    /// Whether there is one.
+    pub(crate) enabled: bool,
+    /// Where it listens: keep it on loopback, or in a network of operators.
+    pub(crate) address: String,
+    /// What an operator presents. Without one, only /healthz, /readyz and /metrics answer. At least 16 characters.
+    pub(crate) token: Secret,
+    /// The host names under which it may be called, beside localhost and addresses.
+    pub(crate) allowed_hosts: Vec<String>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            address: "127.0.0.1:8081".to_owned(),
+            token: Secret::default(),
+            allowed_hosts: Vec::new(),
+        }
+    }
+}
+
+/// Who may connect.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Auth {
+    /// How tokens are signed: RS256, ES256 or EdDSA.
+    #[schemars(with = "String")]
+    pub(crate) algorithm: Algorithm,
+    /// The public key of the tokens' issuer, as PEM text. Also read from JWT_PUBLIC_KEY.
+    pub(crate) public_key: Option<String>,
+    /// A file that holds the public key. Also read from JWT_PUBLIC_KEY_FILE.
+    pub(crate) public_key_file: Option<PathBuf>,
+    /// Where the issuer publishes its public keys (a JSON Web Key Set), which then may change while the server
+    /// runs. Also read from JWT_JWKS_URL.
+    #[serde(serialize_with = "without_query")]
+    pub(crate) jwks_url: Option<String>,
+    /// The `iss` that tokens must have; any unless said.
+    pub(crate) issuer: Option<String>,
+    /// The `aud` that tokens must have; any unless said.
+    pub(crate) audience: Option<String>,
+    /// How far clocks may differ.
+    pub(crate) leeway_s: Seconds,
+    /// How long a connection outlives its token, for a `refresh`.
+    pub(crate) token_grace_s: Seconds,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::default(),
+            public_key: None,
+            public_key_file: None,
+            jwks_url: None,
+            issuer: None,
+            audience: None,
+            leeway_s: Seconds(30),
+            token_grace_s: Seconds(30),
+        }
+    }
+}
+
+/// An address as it is shown: its query may hold a secret.
+fn without_query<S: Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    url.as_deref().and_then(|url| url.split(['?', '#']).next()).serialize(serializer)
+}
+
+/// Where everything durable is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Store {
+    /// The SQLite file. It is made if it is missing; its folder must be there.
+    pub(crate) path: PathBuf,
+    /// Where artifacts are kept; beside the file unless said.
+    pub(crate) artifacts_dir: Option<PathBuf>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: "streamer.db".into(), artifacts_dir: None }
+    }
+}
+
+/// How requests are run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Engine {
+    /// This node's name as a worker: the same after a restart.
+    pub(crate) node: String,
+    /// Requests estimated to take less run at once; a run that takes longer is promoted.
+    pub(crate) short_limit_ms: Millis,
+    /// How long one attempt may take, unless its action says otherwise.
+    pub(crate) attempt_timeout_s: Seconds,
+    /// How long a lease holds without renewal.
+    pub(crate) lease_s: Seconds,
+    /// How many queued requests run at once.
+    pub(crate) running_max: usize,
+    /// How many requests may be open (not ended) in all tenants.
+    pub(crate) queue_depth_max: u64,
+    /// How many requests may be open in one tenant.
+    pub(crate) tenant_queue_depth_max: u64,
+    /// What a client is told to wait when the queue is full.
+    pub(crate) overloaded_retry_after_ms: Millis,
+    /// The wait before the second attempt; it doubles from attempt to attempt.
+    pub(crate) retry_base_ms: Millis,
+    /// The longest wait between two attempts.
+    pub(crate) retry_max_ms: Millis,
+    /// How often a request is taken over from a dead worker before it fails.
+    pub(crate) takeovers_max: u32,
+    /// How long an ended request, its log and its artifacts are kept.
+    pub(crate) retention_s: Seconds,
+    /// The shortest time between two shown progresses of one request.
+    pub(crate) progress_interval_ms: Millis,
+    /// The largest chunk.
+    pub(crate) chunk_bytes_max: u64,
+    /// The sum of one request's chunks.
+    pub(crate) log_bytes_max: u64,
+    /// A larger result is kept as an artifact and referred to.
+    pub(crate) result_bytes_max: usize,
+    /// The largest artifact.
+    pub(crate) artifact_bytes_max: usize,
+    /// How long a handler may go on after it was asked to stop.
+    pub(crate) cancel_grace_ms: Millis,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        let engine = streamer_engine::Settings::default();
+        let millis = |span: std::time::Duration| Millis(span.as_millis().try_into().unwrap_or(u64::MAX));
+        let seconds = |span: std::time::Duration| Seconds(span.as_secs());
+        Self {
+            node: "local".to_owned(),
+            short_limit_ms: millis(engine.short_limit),
+            attempt_timeout_s: seconds(engine.attempt_timeout),
+            lease_s: seconds(engine.lease),
+            running_max: engine.running_max,
+            queue_depth_max: engine.quota.open_max,
+            tenant_queue_depth_max: engine.quota.tenant_open_max,
+            overloaded_retry_after_ms: millis(engine.overloaded_retry_after),
+            retry_base_ms: millis(engine.retry_backoff.base),
+            retry_max_ms: millis(engine.retry_backoff.max),
+            takeovers_max: engine.takeovers_max,
+            retention_s: seconds(engine.retention),
+            progress_interval_ms: millis(engine.progress_interval),
+            chunk_bytes_max: engine.chunk_bytes_max,
+            log_bytes_max: engine.log_bytes_max,
+            result_bytes_max: engine.result_bytes_max,
+            artifact_bytes_max: engine.artifact_bytes_max,
+            cancel_grace_ms: millis(engine.cancel_grace),
+        }
+    }
+}
+
+/// What one connection may do.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Connections {
+    /// The largest message a client may send.
+    pub(crate) message_bytes_max: usize,
+    /// How many of its messages are worked on at once; the next ones wait.
+    pub(crate) in_flight_max: usize,
+    /// How many requests it follows at once.
+    pub(crate) listeners_max: usize,
+    /// How many bytes may wait for its peer.
+    pub(crate) outbound_bytes_max: usize,
+    /// How many messages may wait for its peer.
+    pub(crate) outbound_messages_max: usize,
+    /// How long its peer may take nothing while something waits.
+    pub(crate) stall_timeout_s: Seconds,
+    /// Between two pings. Silent for two of them, it is closed.
+    pub(crate) heartbeat_s: Seconds,
+    /// So many failed sends in a row open its circuit.
+    pub(crate) breaker_failures_max: u32,
+    /// So long an open circuit lets nothing through.
+    pub(crate) breaker_open_ms: Millis,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        let engine = streamer_engine::Settings::default();
+        let server = streamer_server::Settings::default();
+        Self {
+            message_bytes_max: server.message_bytes_max,
+            in_flight_max: engine.connection_in_flight_max,
+            listeners_max: engine.connection_listeners_max,
+            outbound_bytes_max: server.outbound_bytes_max,
+            outbound_messages_max: server.outbound_messages_max,
+            stall_timeout_s: Seconds(server.stall_timeout.as_secs()),
+            heartbeat_s: Seconds(server.heartbeat.as_secs()),
+            breaker_failures_max: engine.breaker.failures_max,
+            breaker_open_ms: Millis(engine.breaker.open_for.as_millis().try_into().unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// How the process goes away.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Drain {
+    /// How long it may take in all.
+    pub(crate) timeout_s: Seconds,
+    /// How long new connections are refused with 503 before the address is given up.
+    pub(crate) linger_ms: Millis,
+    /// Within how long clients are told to reconnect.
+    pub(crate) spread_ms: Millis,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { timeout_s: Seconds(30), linger_ms: Millis(250), spread_ms: Millis(5000) }
+    }
+}
+
+/// The demonstration handlers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Demo {
+    /// Whether they are offered.
+    pub(crate) enabled: bool,
+    /// The only folder whose files they read. Example files are put into it if it is empty.
+    pub(crate) data_dir: PathBuf,
+}
+
+impl Default for Demo {
+    fn default() -> Self {
+        Self { enabled: false, data_dir: "streamer-data".into() }
+    }
+}

@@ -1,0 +1,60 @@
+//! The command line of Streamer. The binary `streamer` is [`run`] without actions of its own; an application
+//! makes its own binary, with everything that `streamer` can do, by giving its actions:
+//!
+//! ```no_run
+//! use streamer_engine::{Context, Failure, Router};
+//!
+//! async fn greet(_cx: Context, name: String) -> Result<String, Failure> {
+//!     Ok(format!("hello {name}"))
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     streamer_cli::run(|| Router::new().action("greet", greet))
+//! }
+//! ```
+
+mod arguments;
+mod config;
+mod config_command;
+#[cfg(feature = "demo")]
+mod demo;
+mod http;
+mod request;
+mod requests;
+mod serve;
+mod store;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use streamer_engine::Router;
+
+use arguments::{Arguments, Command};
+
+/// Runs the command that the process was given, with these actions beside those that are always there.
+pub fn run(routes: impl FnOnce() -> Router) -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let done = match command {
+        Command::Serve(arguments) => serve::command(&arguments, routes()),
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => demo::command(&arguments),
+        Command::Token(command) => token::command(command),
+        Command::Request(arguments) => request::command(&arguments),
+        Command::Requests(arguments) => requests::command(&arguments),
+        Command::Config(command) => config_command::command(&command),
+        Command::Store(command) => store::command(&command),
+    };
+    match done {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("streamer: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// For commands that wait for the network.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

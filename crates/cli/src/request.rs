@@ -1,0 +1,139 @@
+//! `streamer request`: sends one request, follows it, prints its result.
+
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use streamer_client::{CallError, Client, Settings, Update};
+
+/// Send one request, follow it and print its result.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// What to ask for, such as generate_report
+    action: String,
+    /// What the action needs, as JSON
+    #[arg(long, default_value = "{}", value_parser = json)]
+    payload: serde_json::Value,
+    /// Its id, to be able to ask again; made up unless said
+    #[arg(long)]
+    id: Option<String>,
+    /// The server
+    #[arg(long, env = "STREAMER_URL", default_value = "ws://127.0.0.1:8080/ws")]
+    url: String,
+    /// Who asks: a token, as `streamer token issue` prints it
+    #[arg(long, env = "STREAMER_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
+    token: Option<String>,
+    /// A file that holds the token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Give up waiting after so many seconds; the request goes on
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+    /// Print every update as a line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))
+}
+
+pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    crate::block_on(run(arguments))
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let token = match (&arguments.token, &arguments.token_file) {
+        (Some(token), _) => token.clone(),
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .with_context(|| format!("--token-file {} cannot be read", file.display()))?
+            .trim()
+            .to_owned(),
+        (None, None) => anyhow::bail!("say who asks: --token, --token-file or STREAMER_TOKEN"),
+    };
+    let client = Client::connect(Settings::new(&arguments.url).token(token)).await?;
+    let following = follow(&client, arguments);
+    let followed = match arguments.wait {
+        None => following.await,
+        Some(seconds) => match tokio::time::timeout(Duration::from_secs(seconds), following).await {
+            Ok(followed) => followed,
+            Err(_) => anyhow::bail!("not done within {seconds} s; ask again with the same --id"),
+        },
+    };
+    client.close().await;
+    followed
+}
+
+async fn follow(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut request = client.request(&arguments.action).payload(&arguments.payload);
+    if let Some(id) = &arguments.id {
+        request = request.id(id);
+    }
+    let mut call = request.send().await?;
+    let bar = bar(arguments.json);
+    while let Some(update) = call.next().await {
+        if arguments.json {
+            print_line(update);
+            continue;
+        }
+        match update {
+            Update::Acknowledged(_) => bar.set_message(format!("stored as {}", call.id())),
+            Update::Progress(progress) => {
+                bar.set_position((progress.percentage * 10.0) as u64);
+                bar.set_message(progress.message);
+            }
+            Update::Chunk(chunk) => bar.suspend(|| println!("{}", chunk.data.as_str())),
+            Update::Restart(restart) => bar.set_message(format!("attempt {} begins", restart.attempt)),
+            Update::AttemptFailed(error) => bar.set_message(format!("an attempt failed: {error}")),
+            _ => {}
+        }
+    }
+    let outcome = call.outcome().await;
+    bar.finish_and_clear();
+    match outcome {
+        Ok(result) => {
+            println!("{}", pretty(result.as_str(), arguments.json));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(CallError::Failed(error)) => {
+            eprintln!("streamer: {error}");
+            Ok(ExitCode::FAILURE)
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// A bar for people who watch; nothing for programs.
+pub(crate) fn bar(quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40.cyan/blue} {percent:>3} % {msg}");
+    ProgressBar::new(1000).with_style(style.expect("the template is valid"))
+}
+
+fn print_line(update: Update) {
+    let frame = match update {
+        Update::Acknowledged(frame) => streamer_protocol::ServerFrame::Acknowledgment(frame),
+        Update::Progress(frame) => streamer_protocol::ServerFrame::Progress(frame),
+        Update::Chunk(frame) => streamer_protocol::ServerFrame::Chunk(frame),
+        Update::Restart(frame) => streamer_protocol::ServerFrame::Restart(frame),
+        Update::AttemptFailed(error) => {
+            eprintln!("an attempt failed: {error}");
+            return;
+        }
+        _ => return,
+    };
+    println!("{}", frame.encode());
+}
+
+fn pretty(result: &str, one_line: bool) -> String {
+    let value: Option<serde_json::Value> = serde_json::from_str(result).ok();
+    match value {
+        Some(value) if !one_line => {
+            serde_json::to_string_pretty(&value).unwrap_or_else(|_| result.to_owned())
+        }
+        _ => result.to_owned(),
+    }
+}

@@ -1,0 +1,228 @@
+//! `streamer serve`: the life of the server.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+use streamer_engine::{Engine, Ports, Router, store::WorkerId};
+use streamer_server::{Admin, AdminSettings, Door, Hub};
+use streamer_service::{
+    config::Loaded,
+    signals::Stop,
+    tasks::Tasks,
+    telemetry::{self, Metrics},
+};
+use streamer_store_sqlite::SqliteStore;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::config::{Config, Sources};
+
+/// How long a metric is shown after it was last counted.
+const METRICS_IDLE: Duration = Duration::from_secs(60 * 60);
+
+/// Run the server.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    sources: Sources,
+    /// Where the doors listen (listen.address)
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where operators are served (admin.address)
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// The store's file (store.path)
+    #[arg(long, value_name = "FILE")]
+    store: Option<String>,
+    /// The file with the public key of the tokens' issuer (auth.public_key_file)
+    #[arg(long, value_name = "FILE")]
+    public_key_file: Option<String>,
+    /// Where the tokens' issuer publishes its public keys (auth.jwks_url)
+    #[arg(long, value_name = "URL")]
+    jwks_url: Option<String>,
+    /// Offer the demonstration handlers (demo.enabled)
+    #[arg(long)]
+    demo: bool,
+    /// Write the addresses to this file, as JSON, once they are open
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
+        let mut flags = Vec::new();
+        let mut add = |flag, setting, value: &Option<String>| {
+            if let Some(value) = value {
+                flags.push((flag, setting, value.clone()));
+            }
+        };
+        add("--listen", "listen.address", &self.listen);
+        add("--admin", "admin.address", &self.admin);
+        add("--store", "store.path", &self.store);
+        add("--public-key-file", "auth.public_key_file", &self.public_key_file);
+        add("--jwks-url", "auth.jwks_url", &self.jwks_url);
+        add("--demo", "demo.enabled", &self.demo.then(|| "true".to_owned()));
+        flags
+    }
+}
+
+/// Where a server can be reached.
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+pub(crate) struct Addresses {
+    /// The doors.
+    pub(crate) listen: SocketAddr,
+    /// The operators' address, if there is one.
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+pub(crate) fn command(arguments: &Arguments, routes: Router) -> anyhow::Result<ExitCode> {
+    let loaded = match arguments.sources.load(&arguments.flags()) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    crate::block_on(serve(loaded, routes, arguments.ready_file.as_deref()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves until a signal says stop. Every mistake in the configuration was reported before.
+async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    let config = &loaded.config;
+    telemetry::install(&config.logs)?;
+    let metrics = Metrics::install(METRICS_IDLE)?;
+    let stop = Stop::on_signals()?;
+    let (verifier, rotation) = tokio::select! {
+        verifier = config.auth.verifier() => verifier?,
+        () = stop.fired() => return Ok(()),
+    };
+
+    let store = Arc::new(open_store(config).await?);
+    let listener = bind("listen.address", &config.listen.address).await?;
+    let listen = listener.local_addr()?;
+    let server = config.server_settings(listen);
+    let hub = Hub::new(&server);
+    let ports = Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone()));
+    let routes = offer_demo(config, routes)?;
+    let worker = WorkerId::new(config.engine.node.as_str());
+    let engine = Engine::new(ports, routes, worker, config.engine_settings());
+    let forgotten = engine.store().forget_endpoint(&server.endpoint).await?;
+    let door = Door::new(engine.clone(), hub.clone(), verifier, server);
+    let admin = admin(&loaded, &engine, &hub, &door, &metrics).await?;
+
+    let addresses = Addresses { listen, admin: admin.as_ref().map(|(_, address, _)| *address) };
+    if let Some(file) = ready_file {
+        announce(&addresses, file)?;
+    }
+    info!(address = %addresses.listen, admin = addresses.admin.map(tracing::field::display), forgotten, "listening");
+
+    // Stopped in this order, each given its share of the deadline.
+    let drain_timeout = config.drain.timeout_s.duration();
+    let linger = config.drain.linger_ms.duration();
+    let mut tasks = Tasks::new(stop, drain_timeout);
+    tasks.spawn("doors", move |stop| async move {
+        door.accept(listener, stop, linger).await;
+        anyhow::Ok(())
+    });
+    let workers = engine.clone();
+    tasks.spawn("workers", move |stop| async move {
+        workers.work(stop, drain_timeout / 2).await;
+        anyhow::Ok(())
+    });
+    tasks.spawn("sockets", move |stop| async move {
+        hub.run(&engine, stop).await;
+        anyhow::Ok(())
+    });
+    if let Some(rotation) = rotation {
+        tasks.spawn("keys", move |stop| async move {
+            rotation.run(stop).await;
+            anyhow::Ok(())
+        });
+    }
+    if let Some((admin, _, listener)) = admin {
+        tasks.spawn("admin", move |stop| async move {
+            admin.serve(listener, stop).await;
+            anyhow::Ok(())
+        });
+    }
+    tasks.spawn("metrics", |stop| metrics.upkeep(stop));
+    let joined = tasks.join().await;
+    store.close().await;
+    info!("stopped");
+    Ok(joined?)
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
+    let mut settings = streamer_store_sqlite::Settings::at(&config.store.path);
+    settings.artifacts_dir.clone_from(&config.store.artifacts_dir);
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(settings)).await?;
+    opened.with_context(|| format!("store.path {}", config.store.path.display()))
+}
+
+async fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{setting} {address} cannot be listened on"))
+}
+
+async fn admin(
+    loaded: &Loaded<Config>,
+    engine: &Engine,
+    hub: &Hub,
+    door: &Door,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<(Admin, SocketAddr, TcpListener)>> {
+    let config = &loaded.config.admin;
+    if !config.enabled {
+        return Ok(None);
+    }
+    let listener = bind("admin.address", &config.address).await?;
+    let address = listener.local_addr()?;
+    let metrics = metrics.clone();
+    let token = Some(config.token.expose()).filter(|token| !token.is_empty()).map(str::to_owned);
+    let settings = AdminSettings {
+        token,
+        allowed_hosts: config.allowed_hosts.clone(),
+        metrics: Arc::new(move || metrics.render()),
+        configuration: serde_json::to_value(loaded.sources())?,
+    };
+    let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), settings);
+    Ok(Some((admin, address, listener)))
+}
+
+/// Written under another name first: who waits for the file finds it whole.
+fn announce(addresses: &Addresses, file: &Path) -> anyhow::Result<()> {
+    let written = || {
+        let fresh = file.with_extension("new");
+        std::fs::write(&fresh, serde_json::to_vec(addresses)?)?;
+        std::fs::rename(&fresh, file)?;
+        anyhow::Ok(())
+    };
+    written().with_context(|| format!("the ready file {} cannot be written", file.display()))
+}
+
+#[cfg(feature = "demo")]
+fn offer_demo(config: &Config, routes: Router) -> anyhow::Result<Router> {
+    if !config.demo.enabled {
+        return Ok(routes);
+    }
+    const SEED: u64 = 1;
+    let data_dir = &config.demo.data_dir;
+    let filled = streamer_demo::data::fill(data_dir, SEED)
+        .with_context(|| format!("demo.data_dir {} cannot be filled", data_dir.display()))?;
+    info!(data_dir = %data_dir.display(), files = filled.len(), "the demonstration handlers are offered");
+    Ok(routes.merge(streamer_demo::routes(streamer_demo::Settings::demo(data_dir))))
+}
+
+#[cfg(not(feature = "demo"))]
+fn offer_demo(config: &Config, routes: Router) -> anyhow::Result<Router> {
+    anyhow::ensure!(!config.demo.enabled, "demo.enabled: this binary was built without the demonstration");
+    Ok(routes)
+}

@@ -1,0 +1,98 @@
+//! The binary as a command that is run to its end.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::Command;
+
+use crate::patience::within;
+
+/// A shell's place: a binary, a folder, and variables.
+#[derive(Debug, Clone)]
+pub struct Shell {
+    binary: PathBuf,
+    folder: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// The exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Shell {
+    /// Runs `binary` in `folder`.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>, folder: impl Into<PathBuf>) -> Self {
+        Self { binary: binary.into(), folder: folder.into(), variables: Vec::new() }
+    }
+
+    /// With one more variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The command, not yet started: without input, and without what the variables of this process would configure.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.binary);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("STREAMER_") || text.starts_with("JWT_") {
+                command.env_remove(&name);
+            }
+        }
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs it to its end.
+    pub async fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+        let ended = within("a command's end", self.command(arguments).output()).await;
+        let output = ended.expect("the binary can be run");
+        let text = |bytes| String::from_utf8(bytes).expect("it speaks UTF-8");
+        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Ran {
+    /// What it printed; it must have done what it was to do.
+    #[must_use]
+    #[track_caller]
+    pub fn succeeded(self) -> String {
+        assert_eq!(self.code, Some(0), "it failed: {self}");
+        self.stdout
+    }
+
+    /// What it complained about; it must have ended with this code, and not by a panic.
+    #[must_use]
+    #[track_caller]
+    pub fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "it did not fail as expected: {self}");
+        assert!(!self.stderr.contains("panicked"), "{self}");
+        self.stderr
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "code {:?}\nprinted: {}\ncomplained: {}", self.code, self.stdout, self.stderr)
+    }
+}

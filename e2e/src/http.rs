@@ -1,0 +1,80 @@
+//! One HTTP call, by hand: HTTP/1.0, so that the answer ends with the connection.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::patience::within;
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Such as 200.
+    pub status: u16,
+    /// Its first lines, in lower case.
+    pub head: String,
+    /// As it came.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body, which is JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("not JSON ({e}): {}", self.text()))
+    }
+
+    /// The body, which is text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Gets a path, as the bearer of a token if there is one.
+pub async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
+    call(address, "GET", path, token, None).await
+}
+
+/// Posts JSON to a path.
+pub async fn post(address: SocketAddr, path: &str, token: Option<&str>, body: &Value) -> Answer {
+    call(address, "POST", path, token, Some(body)).await
+}
+
+async fn call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> Answer {
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{token}Content-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = within("an HTTP answer", exchange).await.expect("the address is served");
+    parse(&answer)
+        .unwrap_or_else(|| panic!("{method} {path}: no HTTP: {:?}", String::from_utf8_lossy(&answer)))
+}
+
+fn parse(answer: &[u8]) -> Option<Answer> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?.to_ascii_lowercase();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head, body: answer[end + 4..].to_vec() })
+}

@@ -1,0 +1,14 @@
+//! End-to-end tests: real processes, real components.
+//!
+//! Beside the [`scenario`]s, which any place and any language can play, stands what tests of the binary itself need: it
+//! is run as a [`command`], as a [`server`] that is killed and started again, and talked to by a [`peer`] and over
+//! [`http`]. All of this is for tests, and fails them by a panic that says what did not come.
+
+pub mod command;
+pub mod http;
+pub mod issuer;
+pub mod patience;
+pub mod peer;
+pub mod promises;
+pub mod scenario;
+pub mod server;

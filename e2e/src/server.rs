@@ -1,0 +1,247 @@
+//! A server process in a folder of its own.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::{
+    command::Shell,
+    http::{self, Answer},
+    issuer::Issuer,
+    patience::{until, within},
+    peer::Peer,
+    scenario::{Place, Wanted},
+};
+
+/// What operators present to every server here.
+pub const ADMIN_TOKEN: &str = "an-operator-of-the-tests";
+
+/// How much of the log is shown when a test fails, in lines.
+const LOG_LINES: usize = 40;
+
+/// A server that is about to be started: on free ports, with the demonstration handlers, on an empty store.
+#[derive(Debug)]
+pub struct Setup {
+    binary: PathBuf,
+    settings: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// Runs this binary.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        Self { binary: binary.into(), settings: Vec::new() }
+    }
+
+    /// With one more setting.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(self) -> Server {
+        let folder = tempfile::Builder::new().prefix("streamer-e2e-").tempdir().expect("a folder");
+        Issuer::shared().write(folder.path());
+        let shell = Shell::new(&self.binary, folder.path()).variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN);
+        let any = Addresses { listen: "127.0.0.1:0".into(), admin: "127.0.0.1:0".into() };
+        let (process, addresses) = start(&shell, &self.settings, &any).await;
+        Server { folder, shell, settings: self.settings, process, addresses }
+    }
+}
+
+/// A server process. Dropping it kills it and removes its folder.
+#[derive(Debug)]
+pub struct Server {
+    folder: TempDir,
+    shell: Shell,
+    settings: Vec<(String, String)>,
+    process: Child,
+    addresses: Addresses,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Addresses {
+    listen: String,
+    admin: String,
+}
+
+async fn start(shell: &Shell, settings: &[(String, String)], at: &Addresses) -> (Child, Addresses) {
+    let folder = shell.folder();
+    let ready = folder.join("ready.json");
+    if ready.exists() {
+        std::fs::remove_file(&ready).expect("the folder is ours");
+    }
+    let log = File::options().create(true).append(true).open(log_path(folder)).expect("the folder is ours");
+    let mut command = shell.command(["serve", "--demo", "--listen", &at.listen, "--admin", &at.admin]);
+    command
+        .args(["--store", "streamer.db", "--public-key-file", "public.pem", "--ready-file", "ready.json"])
+        .args(["--set", "demo.data_dir=data", "--set", "logs.format=json"]);
+    for (name, value) in settings {
+        command.arg("--set").arg(format!("{name}={value}"));
+    }
+    command.stdout(log.try_clone().expect("a second handle")).stderr(Stdio::from(log));
+    let mut process = command.spawn().expect("the binary can be run");
+    let addresses = until("the server to be ready", async || {
+        if let Some(status) = process.try_wait().expect("it is our child") {
+            panic!("the server stopped with {status}:\n{}", log_tail(folder));
+        }
+        serde_json::from_slice(&std::fs::read(&ready).ok()?).expect("the ready file is whole")
+    })
+    .await;
+    (process, addresses)
+}
+
+fn log_path(folder: &Path) -> PathBuf {
+    folder.join("server.log")
+}
+
+fn log_tail(folder: &Path) -> String {
+    let log = std::fs::read_to_string(log_path(folder)).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+impl Server {
+    /// Where clients connect.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.addresses.listen.parse().expect("an address")
+    }
+
+    /// Where operators are served.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.addresses.admin.parse().expect("an address")
+    }
+
+    /// Its folder: keys, store, data, log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its store's file.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.folder().join("streamer.db")
+    }
+
+    /// For commands beside it, in the same folder.
+    #[must_use]
+    pub fn shell(&self) -> Shell {
+        self.shell
+            .clone()
+            .variable("STREAMER_URL", self.ws_url())
+            .variable("STREAMER_ADMIN_URL", format!("http://{}", self.admin()))
+            .variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN)
+    }
+
+    /// The process's id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// SIGKILL: it has no moment to put anything in order.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("it is our child");
+    }
+
+    /// SIGTERM.
+    pub async fn terminate(&self) {
+        let id = self.process.id().expect("it runs").to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(asked.expect("there is a kill").success(), "SIGTERM could not be sent");
+    }
+
+    /// How it ends by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        within("the server's end", self.process.wait()).await.expect("it is our child")
+    }
+
+    /// SIGTERM, and waits until it has drained; it must end well.
+    pub async fn stop(&mut self) {
+        self.terminate().await;
+        let status = self.ended().await;
+        assert!(status.success(), "the server stopped with {status}");
+    }
+
+    /// Starts it again, at the same addresses and on the same store.
+    pub async fn restart(&mut self) {
+        (self.process, self.addresses) = start(&self.shell, &self.settings, &self.addresses).await;
+    }
+
+    /// Its whole log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(log_path(self.folder())).expect("there is a log")
+    }
+
+    /// The log's lines.
+    #[must_use]
+    pub fn log_lines(&self) -> Vec<Value> {
+        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Connects as a user.
+    pub async fn peer(&self, user: &str, tenant: &str) -> Peer {
+        Peer::connect(&self.ws_url(), &Issuer::shared().token(user, tenant)).await
+    }
+
+    /// Gets a path of the public address as a user.
+    pub async fn get(&self, path: &str, user: &str, tenant: &str) -> Answer {
+        http::get(self.listen(), path, Some(&Issuer::shared().token(user, tenant))).await
+    }
+
+    /// Gets a path of the admin address as an operator.
+    pub async fn inspect(&self, path: &str) -> Answer {
+        http::get(self.admin(), path, Some(ADMIN_TOKEN)).await
+    }
+
+    /// The sum of a metric over the labels that hold all of these texts.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let metrics = self.inspect("/metrics").await.text();
+        let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        let of_it = lines.filter(|rest| rest.starts_with(['{', ' ']));
+        of_it
+            .filter(|rest| labels.iter().all(|label| rest.contains(label)))
+            .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("The end of the server's log:\n{}", log_tail(self.folder()));
+        }
+    }
+}
+
+impl Place for Server {
+    fn name(&self) -> &str {
+        "server"
+    }
+
+    fn ws_url(&self) -> String {
+        format!("ws://{}/ws", self.listen())
+    }
+
+    fn http_url(&self) -> Option<String> {
+        Some(format!("http://{}", self.listen()))
+    }
+
+    fn token(&self, wanted: &Wanted) -> String {
+        Issuer::shared().issue(wanted)
+    }
+}

@@ -1,0 +1,37 @@
+//! The binary `streamer`, end to end.
+
+mod bad_input;
+mod configuration;
+mod crash;
+mod demo;
+mod drain;
+mod handlers;
+mod once;
+mod operators;
+mod request;
+mod scenarios;
+mod secrets;
+mod start;
+mod store;
+mod token;
+
+use std::path::Path;
+
+use streamer_e2e::{command::Shell, server::Setup};
+
+/// Built by cargo before these tests.
+const BINARY: &str = env!("CARGO_BIN_EXE_streamer-under-test");
+
+/// A server to start.
+fn server() -> Setup {
+    Setup::new(BINARY)
+}
+
+/// Commands in a folder.
+fn shell(folder: &Path) -> Shell {
+    Shell::new(BINARY, folder)
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}

@@ -1,0 +1,168 @@
+//! No token, key or payload in anything that a whole run writes: logs of every level, metrics, answers to operators,
+//! the configuration in force, errors of commands.
+
+use std::path::Path;
+
+use serde_json::json;
+use streamer_e2e::{
+    http,
+    issuer::Issuer,
+    peer::{Peer, Refused},
+    promises::Heard,
+    scenario::{self, Place as _, TokenKind, Wanted},
+    server::{ADMIN_TOKEN, Server},
+};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::server;
+
+/// Stands in every payload, and nowhere else.
+const PAYLOAD: &str = "for-the-client-alone-4711";
+
+/// How every token begins that is issued here: the header of an RS256 token.
+const ANY_TOKEN: &str = "eyJ0eXAiOiJKV1Qi";
+
+/// What was written, and what it is.
+#[derive(Default)]
+struct Written(Vec<(String, String)>);
+
+impl Written {
+    fn add(&mut self, what: impl Into<String>, text: impl Into<String>) {
+        self.0.push((what.into(), text.into()));
+    }
+
+    async fn command(&mut self, server: &Server, arguments: &[&str]) {
+        let ran = server.shell().run(arguments).await;
+        self.add(arguments.join(" "), format!("{}{}", ran.stdout, ran.stderr));
+    }
+
+    async fn inspect(&mut self, server: &Server, path: &str, status: u16) {
+        let answer = server.inspect(path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        self.add(path, format!("{}\n{}", answer.head, answer.text()));
+    }
+}
+
+/// A secret and its parts that would give it away.
+fn telltales(secret: &str) -> Vec<String> {
+    let lines = secret.lines().filter(|line| !line.starts_with('-'));
+    lines.flat_map(|line| line.split('.')).filter(|part| part.len() >= 12).map(str::to_owned).collect()
+}
+
+/// Everything that clients do right and wrong, with the payload wherever one fits. Gives the tokens.
+async fn use_it(server: &Server) -> Vec<String> {
+    let of = |kind| {
+        let permissions = vec!["read".to_owned()];
+        server.token(&Wanted { user: "ada".into(), tenant: "acme".into(), permissions, kind })
+    };
+    let (valid, expired, forged) = (of(TokenKind::Valid), of(TokenKind::Expired), of(TokenKind::Forged));
+    let by_query = |token: &str| format!("{}?Authorization={token}", server.ws_url());
+    for token in [&expired, &forged] {
+        let by_header = Peer::try_connect(&server.ws_url(), Some(token)).await;
+        assert!(matches!(by_header, Err(Refused::Answered { status: 401, .. })));
+        let by_query = Peer::try_connect(&by_query(token), None).await;
+        assert!(matches!(by_query, Err(Refused::Answered { status: 401, .. })));
+    }
+    let mut peer = Peer::try_connect(&by_query(&valid), None).await.expect("a good token");
+    let _ = peer.ask("echo", "echo", json!(PAYLOAD)).await;
+    let connections = server.inspect("/v1/connections").await.json();
+    let id = connections["connections"][0]["connection_id"].as_str().expect("one connection");
+    let path = format!("/v1/connections/{id}/messages");
+    let sent = http::post(server.admin(), &path, Some(ADMIN_TOKEN), &json!({ "note": PAYLOAD })).await;
+    assert!((200..300).contains(&sent.status), "{}", sent.text());
+    assert_eq!(peer.frame().await["note"], PAYLOAD);
+    for token in [&valid, &expired, &forged] {
+        let _ = peer.ask("refresh", "refresh", json!({ "token": token })).await;
+    }
+    for text in
+        [format!("{{\"action\": {PAYLOAD}"), json!({ "action": "delay", "payload": PAYLOAD }).to_string()]
+    {
+        peer.send_message(Message::text(text)).await;
+        assert_eq!(peer.frame().await["type"], "error");
+    }
+    let mut work = [
+        ("delay", json!({ "seconds": 0.2, "chunks": 2, "note": PAYLOAD })),
+        ("echo_async", json!({ "note": PAYLOAD })),
+        ("bulk_operation", json!({ "operations": [{ "op": PAYLOAD }, { "op": "count" }] })),
+        ("process_data", json!({
+            "pipeline": "anomaly", "data_source": { "type": "stream", "rows": [{ "x": 1, "note": PAYLOAD }] },
+        })),
+        ("process_data", json!({ "pipeline": "anomaly", "data_source": { "type": "file", "path": PAYLOAD } })),
+    ]
+    .into_iter()
+    .enumerate();
+    for (n, (action, payload)) in &mut work {
+        let mut heard = Heard::nothing_of(format!("work-{n}"));
+        peer.send(&heard.id, action, payload).await;
+        while heard.end.is_none() {
+            heard.take(&peer.frame().await);
+        }
+    }
+    // Breaks the protocol with a payload, and is closed for it.
+    let mut rude = Peer::connect(&server.ws_url(), &valid).await;
+    rude.send_message(Message::binary(PAYLOAD.as_bytes().to_vec())).await;
+    assert_eq!(rude.close_code().await, 1003);
+    peer.leave().await;
+    // Tokens at every place where one can stand.
+    let auth = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/auth.json");
+    let played = scenario::run(&auth, server).await.expect("well formed");
+    assert!(played.is_ok(), "{played}");
+    vec![valid, expired, forged]
+}
+
+#[tokio::test]
+async fn no_secret_is_written_anywhere() {
+    let mut server = server().set("logs.filter", "trace").start().await;
+    let mut secrets = use_it(&server).await;
+    secrets.push(ADMIN_TOKEN.to_owned());
+    secrets.push("a-wrong-admin-token".to_owned());
+    secrets.push(Issuer::shared().private_pem().to_owned());
+
+    let mut written = Written::default();
+    // What echo_async came to is its payload, and an operator may see it: the others are shown.
+    for path in [
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/v1/requests",
+        "/v1/requests/acme/ada/work-0",
+        "/v1/requests/acme/ada/work-4",
+        "/v1/connections",
+        "/v1/breakers",
+        "/v1/configuration",
+    ] {
+        written.inspect(&server, path, 200).await;
+    }
+    let wrong = http::get(server.admin(), "/v1/requests", Some("a-wrong-admin-token")).await;
+    assert_eq!(wrong.status, 401);
+    written.add("a wrong admin token", wrong.text());
+    let with_key = ["--set", "auth.public_key_file=public.pem"];
+    written.command(&server, &[&["config", "check", "--show"], with_key.as_slice()].concat()).await;
+    written.command(&server, &["config", "check", "--set", "auth.public_key_file=private.pem"]).await;
+    written.command(&server, &["config", "check", "--set", "admin.token=wrong\u{7}", "--show"]).await;
+    written.command(&server, &["requests", "list"]).await;
+    written.command(&server, &["requests", "show", "--tenant", "a", "--user", "b", "c"]).await;
+    written.command(&server, &["request", "ping", "--token", &secrets[1]]).await;
+    written.command(&server, &["requests", "--help"]).await;
+    written.command(&server, &["request", "--help"]).await;
+    written.command(&server, &["store", "check"]).await;
+
+    server.terminate().await;
+    assert!(server.ended().await.success());
+    let log = server.log();
+    assert!(log.contains("\"DEBUG\""), "the log shows what it usually does not: {log:.500}");
+    written.add("the log", log);
+
+    assert!(secrets[0].starts_with(ANY_TOKEN), "{}", secrets[0]);
+    let mut found = Vec::new();
+    for (what, text) in &written.0 {
+        assert!(!text.is_empty(), "{what} wrote nothing");
+        let telltales = secrets.iter().flat_map(|secret| telltales(secret));
+        for telltale in telltales.chain([PAYLOAD, ANY_TOKEN].map(str::to_owned)) {
+            let lines = text.lines().filter(|line| line.contains(&telltale));
+            found.extend(lines.map(|line| format!("{what}: {line:.400}")));
+        }
+    }
+    found.dedup();
+    assert!(found.is_empty(), "{} secrets were written:\n{}", found.len(), found.join("\n"));
+}
