@@ -58,7 +58,8 @@ impl PublicKey {
         self.parsed.verify_sig(message, signature).is_ok()
     }
 
-    fn from_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
+    /// From SPKI, or the plain form of the algorithm: PKCS#1, a point on the curve, the 32 bytes of Ed25519.
+    pub(crate) fn from_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
         if let Some(parsed) = parse(algorithm, der) {
             return Ok(Self { id: None, algorithm, parsed });
         }
@@ -79,6 +80,16 @@ fn parse(algorithm: Algorithm, der: &[u8]) -> Option<ParsedPublicKey> {
     Some(parsed)
 }
 
+impl PartialEq for PublicKey {
+    /// The same key in the same form, by the same name.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.id, self.algorithm, self.parsed.as_ref())
+            == (&other.id, other.algorithm, other.parsed.as_ref())
+    }
+}
+
+impl Eq for PublicKey {}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PublicKey")
@@ -91,7 +102,7 @@ impl fmt::Debug for PublicKey {
 /// The keys in force, wherever they came from: at least one, at most [`KEYS_MAX`], no id twice. A source that
 /// changes (a key set behind an address, a secret store) makes another `Keys` and a new verifier of it:
 /// [`Verifier::with_keys`](crate::Verifier::with_keys).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys(Vec<PublicKey>);
 
 impl Keys {
@@ -111,6 +122,13 @@ impl Keys {
             }
         }
         Ok(Self(keys))
+    }
+
+    /// How many there are: at least one.
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The keys that may have signed a token with this `kid`: the one of that id, or else those without an

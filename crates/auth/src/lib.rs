@@ -18,6 +18,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Where keys change while the process runs, a [`Rotation`] asks a [`KeySource`] for them, and doors check with a
+//! [`LiveVerifier`]; with the feature `jwks` a key set behind an address is such a source.
+//!
 //! The algorithm belongs to the key and is never taken from the token; there is no `none` and no HMAC to
 //! choose. Time is an argument, so that a simulation controls it. No token, no private key and nothing out of
 //! them is ever shown by `Debug`, `Display` or an error.
@@ -25,15 +28,20 @@
 mod algorithm;
 mod claims;
 mod identity;
+#[cfg(feature = "jwks")]
+pub mod jwks;
 mod jws;
 mod key;
 mod key_error;
+mod live;
 mod pair;
 mod pem_block;
 mod presented;
 mod rejected;
+mod rotation;
 mod signer;
 mod signing_key;
+mod source;
 mod token;
 mod verifier;
 
@@ -41,9 +49,12 @@ pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use identity::{Identity, NAME_CHARS_MAX, Permissions};
 pub use key::{KEYS_MAX, Keys, PublicKey};
 pub use key_error::KeyError;
+pub use live::LiveVerifier;
 pub use pair::KeyPair;
 pub use presented::{Presented, SUBPROTOCOL, presented};
 pub use rejected::Rejected;
+pub use rotation::{ASK_INTERVAL, Rotation};
 pub use signer::{Grant, Signer};
+pub use source::{Fetched, KeySource, SourceError};
 pub use token::{TOKEN_BYTES_MAX, Token};
 pub use verifier::{LEEWAY, Settings, Verifier};

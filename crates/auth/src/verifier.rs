@@ -44,10 +44,14 @@ impl Verifier {
         Self { settings }
     }
 
-    /// The same rules with other keys: what a rotation makes. Whoever holds the verifier swaps it.
+    /// The same rules with other keys: what a [`Rotation`](crate::Rotation) makes.
     #[must_use]
     pub fn with_keys(&self, keys: Keys) -> Self {
         Self { settings: Settings { keys, ..self.settings.clone() } }
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.settings.keys
     }
 
     /// Who presents `token` at `now`.

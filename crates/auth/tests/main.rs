@@ -1,6 +1,10 @@
 //! The crate as its users see it, with `jsonwebtoken` as the other side: an issuer and a checker that share no
 //! code with this one.
 
+mod jwks;
+mod key_server;
+mod rotation;
+
 use std::{sync::OnceLock, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -21,7 +21,7 @@ pub(crate) async fn get(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let identity = match shared.authenticate(request.uri(), request.headers()) {
+    let identity = match shared.authenticate(request.uri(), request.headers()).await {
         Ok((identity, _)) => identity,
         Err(rejected) => return answer::rejected(rejected),
     };

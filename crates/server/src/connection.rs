@@ -79,6 +79,9 @@ pub(crate) struct Connection {
     stalled: Option<Stall>,
     /// Nothing is read just now, so that a silence says nothing.
     deaf: bool,
+    /// All that has come is read. To ask the library again would have it clear its buffer for nothing, each time
+    /// that something is written.
+    read_up: bool,
     next_ping: Instant,
     alarm: Pin<Box<Sleep>>,
     room: Room,
@@ -128,6 +131,7 @@ impl Connection {
             pong_owed: false,
             stalled: None,
             deaf: false,
+            read_up: false,
             next_ping,
             alarm: Box::pin(sleep_until(now)),
             room: Room::Wanted,
@@ -189,7 +193,7 @@ impl Connection {
             if std::mem::take(&mut self.deaf) {
                 self.socket.get_mut().listen_again();
             }
-            match Pin::new(&mut self.socket).poll_next(cx) {
+            match self.poll_read(cx) {
                 Poll::Ready(Some(Ok(message))) => return Poll::Ready(Event::Message(message)),
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(Event::Failed(e)),
                 Poll::Ready(None) => return Poll::Ready(Event::Ended),
@@ -219,6 +223,15 @@ impl Connection {
             Pin::new(&mut self.socket).start_send(message)?;
             self.unflushed = true;
         }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        if self.read_up {
+            ready!(self.socket.get_ref().poll_readable(cx));
+        }
+        let read = Pin::new(&mut self.socket).poll_next(cx);
+        self.read_up = read.is_pending();
+        read
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {

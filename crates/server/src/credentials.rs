@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use streamer_auth::{Identity, Rejected, Verifier};
+use streamer_auth::{Identity, LiveVerifier, Rejected};
 use streamer_engine::{Credentials, clock::Clock};
 use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
 use tracing::info;
@@ -17,12 +17,12 @@ use tracing::info;
 pub(crate) struct TokenState {
     identity: Identity,
     expires_at: AtomicI64,
-    verifier: Arc<Verifier>,
+    verifier: LiveVerifier,
     clock: Arc<dyn Clock>,
 }
 
 impl TokenState {
-    pub(crate) fn new(identity: Identity, verifier: Arc<Verifier>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(identity: Identity, verifier: LiveVerifier, clock: Arc<dyn Clock>) -> Self {
         let expires_at = AtomicI64::new(identity.expires_at.as_millis());
         Self { identity, expires_at, verifier, clock }
     }
@@ -39,7 +39,8 @@ impl TokenState {
 
 impl Credentials for TokenState {
     fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {
-        let identity = self.verifier.verify(token, self.clock.now()).map_err(|rejected| {
+        // A connection does not wait for keys: the next `refresh` meets those that are fetched now.
+        let identity = self.verifier.verify_at_once(token, self.clock.now()).map_err(|rejected| {
             count_rejected(rejected);
             ErrorBody::new(ErrorCode::Unauthorized, rejected.to_string())
         })?;

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
     routing::get,
 };
-use streamer_auth::{Identity, Presented, Rejected, Verifier};
+use streamer_auth::{Identity, LiveVerifier, Presented, Rejected};
 use streamer_engine::Engine;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use crate::{Hub, Settings, answer, artifact, listen, upgrade};
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) hub: Hub,
-    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) verifier: LiveVerifier,
     pub(crate) settings: Arc<Settings>,
     /// Fired when no new connections are taken.
     pub(crate) draining: CancellationToken,
@@ -34,8 +34,8 @@ pub struct Door {
 impl Door {
     /// A door to `engine`, whose connections go to `hub`.
     #[must_use]
-    pub fn new(engine: Engine, hub: Hub, verifier: Verifier, settings: Settings) -> Self {
-        let (verifier, settings) = (Arc::new(verifier), Arc::new(settings));
+    pub fn new(engine: Engine, hub: Hub, verifier: impl Into<LiveVerifier>, settings: Settings) -> Self {
+        let (verifier, settings) = (verifier.into(), Arc::new(settings));
         Self {
             shared: Arc::new(Shared { engine, hub, verifier, settings, draining: CancellationToken::new() }),
         }
@@ -106,7 +106,7 @@ async fn connect(
 
 impl Shared {
     /// Who is asking, by the token that the request presents.
-    pub(crate) fn authenticate(
+    pub(crate) async fn authenticate(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
@@ -119,7 +119,7 @@ impl Shared {
             .collect();
         let Presented { token, subprotocol } =
             streamer_auth::presented(uri.query(), authorization, Some(&protocols.join(",")))?;
-        let identity = self.verifier.verify(token.as_str(), self.engine.clock().now())?;
+        let identity = self.verifier.verify(token.as_str(), self.engine.clock().now()).await?;
         Ok((identity, subprotocol))
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
     if let Some(refused) = shared.draining() {
         return refused;
     }
-    let (identity, subprotocol) = match shared.authenticate(request.uri(), request.headers()) {
+    let (identity, subprotocol) = match shared.authenticate(request.uri(), request.headers()).await {
         Ok(authenticated) => authenticated,
         Err(rejected) => return answer::rejected(rejected),
     };
@@ -65,7 +65,7 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
     let engine = &shared.engine;
     let now = engine.clock().now();
     let record = record(&shared, peer, request.headers(), &identity, now);
-    let token = Arc::new(TokenState::new(identity, Arc::clone(&shared.verifier), Arc::clone(engine.clock())));
+    let token = Arc::new(TokenState::new(identity, shared.verifier.clone(), Arc::clone(engine.clock())));
     let (stored, storing) = oneshot::channel();
     shared.hub.tasks.spawn(live(Arc::clone(&shared), record, token, on_upgrade, permit, stored));
     match storing.await {
@@ -157,7 +157,8 @@ async fn socket(upgraded: Upgraded, message_bytes_max: usize) -> Socket {
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max));
-    let (stream, read) = (Wire::new(parts.io.into_inner()), parts.read_buf.into());
+    // Copied: it is little or nothing, and must not keep the HTTP library's larger buffer for good.
+    let (stream, read) = (Wire::new(parts.io.into_inner()), parts.read_buf.to_vec());
     WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await
 }
 

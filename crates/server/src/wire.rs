@@ -29,6 +29,11 @@ impl Wire {
         self.taken
     }
 
+    /// Ready when there may be something to read, be it the reason why there is nothing more.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_read_ready(cx).map(drop)
+    }
+
     /// When the peer was last heard from.
     pub(crate) fn heard(&self) -> Instant {
         self.heard

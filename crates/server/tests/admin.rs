@@ -133,7 +133,7 @@ async fn requests_are_listed_by_what_is_asked_for() {
     let mut seen = [ids(&first), ids(&rest)].concat();
     seen.sort_unstable();
     assert_eq!(seen, ["bad", "one", "three", "two"]);
-    assert_eq!(rest["cursor"], Value::Null);
+    assert!(rest.get("cursor").is_none(), "{rest}");
 
     for bad in ["?limit=0", "?limit=501", "?limit=x", "?status=ODD", "?action=no%20such", "?cursor=odd"] {
         let answer = Http::get(server.admin, format!("/v1/requests{bad}")).operator().send().await;

@@ -9,6 +9,7 @@ mod breakers;
 mod connecting;
 mod draining;
 mod frames;
+mod keys;
 mod leaving;
 mod messages;
 mod pulse;

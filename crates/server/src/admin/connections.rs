@@ -30,6 +30,13 @@ pub(super) struct List {
 }
 
 #[derive(Serialize)]
+struct Connections {
+    connections: Vec<ConnectionView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
 struct ConnectionView {
     connection_id: ConnectionId,
     user_id: UserId,
@@ -71,8 +78,8 @@ pub(super) async fn list(
     };
     match shared.engine.connections(&ConnectionFilter { tenant, user }, &page).await {
         Ok(page) => {
-            let connections: Vec<_> = page.items.into_iter().map(ConnectionView::from).collect();
-            Json(serde_json::json!({ "connections": connections, "cursor": page.cursor })).into_response()
+            let connections = page.items.into_iter().map(ConnectionView::from).collect();
+            Json(Connections { connections, cursor: page.cursor }).into_response()
         }
         Err(e) => answer::error(e),
     }
@@ -154,5 +161,5 @@ fn send_error(e: SendError) -> Response {
         }
         SendError::Unencodable => (StatusCode::BAD_REQUEST, ErrorCode::ValidationError),
     };
-    answer::with_status(status, ErrorBody::new(code, format!("{}: {e}", e.as_str())))
+    answer::with_status(status, ErrorBody::new(code, e.to_string()))
 }

@@ -8,7 +8,7 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use streamer_engine::{
     RequestView,
     store::{RequestFilter, RequestKey},
@@ -25,6 +25,13 @@ pub(super) struct List {
     status: Option<RequestStatus>,
     action: Option<Action>,
     limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Requests {
+    requests: Vec<RequestView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
 }
 
@@ -61,9 +68,8 @@ pub(super) async fn list(
     let filter = RequestFilter { tenant, user, status, action };
     match shared.engine.requests(&filter, &page).await {
         Ok(page) => {
-            let requests: Vec<RequestView> =
-                page.items.iter().map(|item| RequestView::from(item).with_owner(item)).collect();
-            Json(serde_json::json!({ "requests": requests, "cursor": page.cursor })).into_response()
+            let requests = page.items.iter().map(|item| RequestView::from(item).with_owner(item)).collect();
+            Json(Requests { requests, cursor: page.cursor }).into_response()
         }
         Err(e) => answer::error(e),
     }

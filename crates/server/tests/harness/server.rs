@@ -11,6 +11,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use streamer_auth::LiveVerifier;
 use streamer_engine::{
     Context, Engine, Failure, Ports, Router, Settings as EngineSettings,
     clock::{Clock, SystemClock},
@@ -36,6 +37,7 @@ type Plan = dyn Fn(&'static str) -> Option<Fault> + Send + Sync;
 pub(crate) struct Setup {
     pub(crate) settings: Settings,
     pub(crate) engine: EngineSettings,
+    pub(crate) verifier: LiveVerifier,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) plan: Box<Plan>,
     pub(crate) admin_token: Option<String>,
@@ -53,6 +55,7 @@ impl Default for Setup {
         Self {
             settings,
             engine: EngineSettings::default(),
+            verifier: verifier().into(),
             clock: Arc::new(SystemClock),
             plan: Box::new(|_| None),
             admin_token: Some(ADMIN_TOKEN.to_owned()),
@@ -173,7 +176,7 @@ impl Setup {
         let ports = Ports { clock: self.clock, ..Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone())) };
         let router = routes(&gate, &waiting);
         let engine = Engine::new(ports, router, WorkerId::new("node-1"), self.engine);
-        let door = Door::new(engine.clone(), hub.clone(), verifier(), self.settings);
+        let door = Door::new(engine.clone(), hub.clone(), self.verifier, self.settings);
         let handle = counts.handle.clone();
         let admin_settings = AdminSettings {
             token: self.admin_token,
