@@ -438,7 +438,6 @@ proptest! {
     #[test]
     fn a_good_token_with_one_character_changed_is_refused(at in 0.0..1.0_f64, to in "[A-Za-z0-9_.-]") {
         let token = signed(&claims());
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let index = (at * token.len() as f64) as usize;
         prop_assume!(token[index..=index] != to);
         let changed = format!("{}{to}{}", &token[..index], &token[index + 1..]);

@@ -86,8 +86,10 @@ pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let token =
-        arguments.admin_token.as_deref().context("say who you are: --admin-token or STREAMER_ADMIN__TOKEN")?;
+    let token = arguments
+        .admin_token
+        .as_deref()
+        .context("say who you are: --admin-token or STREAMER_ADMIN__TOKEN")?;
     let admin = Http::new(&arguments.admin_url, token);
     match &arguments.command {
         Command::List { tenant, user, status, action, limit, cursor } => {

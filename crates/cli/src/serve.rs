@@ -218,7 +218,9 @@ fn offer_demo(config: &Config, routes: Router) -> anyhow::Result<Router> {
     let filled = streamer_demo::data::fill(data_dir, SEED)
         .with_context(|| format!("demo.data_dir {} cannot be filled", data_dir.display()))?;
     info!(data_dir = %data_dir.display(), files = filled.len(), "the demonstration handlers are offered");
-    Ok(routes.merge(streamer_demo::routes(streamer_demo::Settings::demo(data_dir))))
+    let mut settings = streamer_demo::Settings::demo(data_dir);
+    settings.queries.extend(config.demo.views()?);
+    Ok(routes.merge(streamer_demo::routes(settings)))
 }
 
 #[cfg(not(feature = "demo"))]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use streamer_auth::{Algorithm, Grant, KeyPair, Signer};
 use streamer_engine::clock::{Clock as _, SystemClock};
 use streamer_protocol::{TenantId, UserId};
@@ -53,10 +53,10 @@ pub(crate) struct Issue {
     #[arg(long, default_value_t = Algorithm::Rs256)]
     algorithm: Algorithm,
     /// Whom it names (`sub`)
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     user: String,
     /// Whose data it opens (`tenant_id`)
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     tenant: String,
     /// What it allows, such as read,write (`permissions`)
     #[arg(long, value_delimiter = ',', default_value = "read,write")]

@@ -60,8 +60,7 @@ impl Fake {
         self.meet(self.settings()).await
     }
 
-    // The size of the callback's error is the library's.
-    #[allow(clippy::result_large_err)]
+    #[expect(clippy::result_large_err, reason = "the library's type")]
     pub(crate) async fn accept(&self) -> Peer {
         let (stream, _) = soon("a connection", self.listener.accept()).await.expect("accepted");
         stream.set_nodelay(true).expect("a TCP option");

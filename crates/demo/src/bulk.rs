@@ -17,6 +17,7 @@ const BATCH: usize = 50;
 
 /// What `bulk_operation` takes.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Request {
     /// What to do; each is read by itself as an [`Operation`], so that a mistake in one spoils no other.
     pub operations: Vec<Value>,
@@ -177,7 +178,7 @@ mod tests {
     fn mistakes_are_named() {
         assert!(refusal(json!({"op": "sum"})).contains("missing field `column`"));
         assert!(refusal(json!({"op": "drop"})).contains("unknown variant `drop`"));
-        assert!(refusal(json!(7)).contains("invalid type"));
+        assert!(refusal(json!(7)).contains("expected an object"));
         assert!(refusal(json!({"op": "sum", "column": "x"})).starts_with("column: no column `x`"));
         assert_eq!(
             refusal(json!({"op": "sum", "column": "region"})),

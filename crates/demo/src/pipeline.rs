@@ -28,6 +28,7 @@ pub use transformation::Transformation;
 
 /// What `process_data` takes.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Request {
     /// What to do.
     pub pipeline: Kind,
@@ -68,7 +69,7 @@ pub enum Kind {
 
 /// Where the table comes from.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "lowercase", expecting = "an object such as {type, path}")]
 pub enum DataSource {
     /// A CSV file in the data folder.
     File {

@@ -17,6 +17,7 @@ pub use summary::{Group, Summary};
 
 /// What `generate_report` takes.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Request {
     /// The first day, `2024-01-01`.
     pub start_date: String,

@@ -137,7 +137,15 @@ fn takes_fields<P: DeserializeOwned>() -> bool {
 /// What is wrong, without its place in the text: that would only mislead, where the text is a part of a message.
 pub(crate) fn placeless(e: &serde_json::Error) -> String {
     let text = e.to_string();
-    text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned()
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    // Nor the names that the program has for its types.
+    match text.split_once("expected struct ") {
+        Some((before, name)) => {
+            let after = name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+            format!("{before}expected an object{after}")
+        }
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +168,8 @@ mod tests {
     fn an_array_is_no_object() {
         assert!(read::<Wanted>(&json("[1]")).is_err());
         assert!(read::<Wanted>(&json(r#"{"seconds": 1}"#)).is_ok());
+        let e = serde_json::from_str::<Wanted>("7").expect_err("a number");
+        assert_eq!(placeless(&e), "invalid type: integer `7`, expected an object");
         assert_eq!(read::<Vec<u8>>(&json("[1]")).expect("an array is wanted"), [1]);
         assert_eq!(read::<(u8, u8)>(&json("[1, 2]")).expect("an array is wanted"), (1, 2));
     }

@@ -95,7 +95,7 @@ impl Sender {
                 Err(push::Error::Busy) => {
                     failures += 1;
                     if failures > SEND_RETRIES {
-                        self.health.failed(to);
+                        self.failed(to).await;
                         return Err(SendError::Unavailable);
                     }
                     debug!(correlation_id, connection_id = %to, failures, "no room: trying again");
@@ -134,7 +134,7 @@ impl Sender {
                     continue;
                 }
                 Err(push::Error::Busy) => {
-                    self.health.failed(&id);
+                    self.failed(&id).await;
                     SendError::Unavailable
                 }
                 Err(push::Error::Gone) => self.gone(&id).await,
@@ -182,6 +182,14 @@ impl Sender {
     /// Forgets what is known of a connection's health.
     pub(crate) fn forget(&self, id: &ConnectionId) {
         self.health.forget(id);
+    }
+
+    /// Counts a failure. Of a connection that has ended meanwhile nothing is kept.
+    async fn failed(&self, id: &ConnectionId) {
+        self.health.failed(id);
+        if !self.push.is_active(id).await {
+            self.health.forget(id);
+        }
     }
 
     /// A record without a connection is stale: it is removed.

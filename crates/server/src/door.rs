@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::Response,
     routing::get,
 };
 use streamer_auth::{Identity, LiveVerifier, Presented, Rejected};
 use streamer_engine::Engine;
+use streamer_protocol::{ErrorBody, ErrorCode, Retry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -125,9 +126,12 @@ impl Shared {
 
     pub(crate) fn draining(&self) -> Option<Response> {
         self.draining.is_cancelled().then(|| {
+            let again = Retry { retryable: true, after: Some(1000), attempt: None, max_tries: None };
             let message = "the server is going away: connect elsewhere";
-            let error = streamer_protocol::ErrorBody::new(streamer_protocol::ErrorCode::Overloaded, message);
-            answer::with_status(StatusCode::SERVICE_UNAVAILABLE, error)
+            let error = ErrorBody::new(ErrorCode::Overloaded, message).retry(again);
+            let mut response = answer::with_status(StatusCode::SERVICE_UNAVAILABLE, error);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
         })
     }
 }

@@ -203,7 +203,18 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Box<Response>> {
         let missing = ErrorBody::new(ErrorCode::ValidationError, "the Sec-WebSocket-Key header is missing");
         return Err(Box::new(answer::error(missing)));
     };
+    if !is_nonce(key.as_bytes()) {
+        let wrong =
+            ErrorBody::new(ErrorCode::ValidationError, "the Sec-WebSocket-Key is not 16 bytes in base64");
+        return Err(Box::new(answer::error(wrong)));
+    }
     Ok(HeaderValue::from_str(&derive_accept_key(key.as_bytes())).expect("base64 is a header value"))
+}
+
+/// Sixteen bytes in base64: 22 digits and the padding.
+fn is_nonce(key: &[u8]) -> bool {
+    let digit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    key.len() == 24 && key[..22].iter().all(digit) && key.ends_with(b"==")
 }
 
 fn upgrade_required(message: &str) -> Response {

@@ -62,6 +62,10 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             mistakes.push(name, "must be at least 1");
         }
     }
+    #[cfg(feature = "demo")]
+    if let Err(problem) = config.demo.views() {
+        mistakes.push("demo.queries", format!("{problem:#}"));
+    }
     config.logs.check("logs", mistakes);
 }
 
@@ -153,6 +157,21 @@ impl Auth {
             }
             Err((setting, problem)) => anyhow::bail!("{setting}: {problem}"),
         }
+    }
+}
+
+#[cfg(feature = "demo")]
+impl super::Demo {
+    /// The configured queries.
+    pub(crate) fn views(&self) -> anyhow::Result<Vec<(String, streamer_demo::Query)>> {
+        let view = |(name, query): (&String, &super::sections::Query)| {
+            anyhow::ensure!(!query.file.is_empty(), "{name}.file is missing");
+            let filter = query.filter.as_deref().map(str::parse).transpose();
+            let filter = filter.with_context(|| format!("{name}.filter"))?;
+            let (file, columns) = (query.file.clone(), query.columns.clone());
+            Ok((name.clone(), streamer_demo::Query { file, filter, columns }))
+        };
+        self.queries.iter().map(view).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sections of the configuration.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -262,10 +262,24 @@ pub(crate) struct Demo {
     pub(crate) enabled: bool,
     /// The only folder whose files they read. Example files are put into it if it is empty.
     pub(crate) data_dir: PathBuf,
+    /// The queries that `process_data` may name, beside `warm_machines` and `large_orders` over the example files.
+    pub(crate) queries: BTreeMap<String, Query>,
+}
+
+/// A named view of one file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Query {
+    /// The file, in the data folder.
+    pub(crate) file: String,
+    /// Which rows, such as "amount >= 500"; all unless said.
+    pub(crate) filter: Option<String>,
+    /// Which columns; all unless said.
+    pub(crate) columns: Option<Vec<String>>,
 }
 
 impl Default for Demo {
     fn default() -> Self {
-        Self { enabled: false, data_dir: "streamer-data".into() }
+        Self { enabled: false, data_dir: "streamer-data".into(), queries: BTreeMap::new() }
     }
 }

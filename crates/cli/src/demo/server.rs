@@ -104,6 +104,7 @@ async fn spawn(folder: &Path, admin_token: &str, listen: &str) -> anyhow::Result
         .args(["--store", "streamer.db", "--public-key-file", "public.pem", "--ready-file", "ready.json"])
         .args(["--set", "demo.data_dir=data", "--set", "logs.format=json"])
         // Small bounds, so that a peer that stops reading shows within seconds.
+        .args(["--set", "engine.progress_interval_ms=50"])
         .args(["--set", "connections.breaker_open_ms=1000", "--set", "connections.outbound_bytes_max=262144"])
         .env("STREAMER_ADMIN__TOKEN", admin_token)
         .current_dir(folder)

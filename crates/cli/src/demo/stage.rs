@@ -40,6 +40,7 @@ impl Stage {
         let folder = tempfile::Builder::new().prefix("streamer-demo-").tempdir()?;
         let (private, _) = crate::token::write_keys(folder.path(), Algorithm::Rs256, false)?;
         let signer = Signer::from_file(Algorithm::Rs256, &private)?;
+        write_orders(&folder.path().join("data"))?;
         let server = Server::start(folder.path(), SystemRandom.unguessable()).await?;
         Ok(Self { folder, keep, signer, server, figures: Vec::new() })
     }
@@ -124,6 +125,24 @@ impl Stage {
     pub(super) fn measured(&mut self, name: &'static str, span: Duration) {
         self.figures.push(Figure { name, value: span.as_secs_f64() * 1000.0, unit: "ms" });
     }
+}
+
+/// Enough orders that a report of them takes a moment: those of many companies in one file.
+fn write_orders(folder: &Path) -> anyhow::Result<()> {
+    const COMPANIES: u64 = 20;
+    std::fs::create_dir_all(folder)?;
+    let mut all = String::new();
+    for seed in 1..=COMPANIES {
+        let orders = streamer_demo::data::orders(seed);
+        let (head, rows) = orders.split_once('\n').context("the orders have a head")?;
+        if all.is_empty() {
+            all.push_str(head);
+            all.push('\n');
+        }
+        all.push_str(rows);
+    }
+    std::fs::write(folder.join(streamer_demo::data::ORDERS_FILE), all)?;
+    Ok(())
 }
 
 /// The value below which `share` of the spans lie.

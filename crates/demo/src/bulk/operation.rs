@@ -16,7 +16,12 @@ const LIMIT_MAX: usize = 100;
 
 /// What may be asked; `where` limits the rows.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    tag = "op",
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "an object such as {op, column}"
+)]
 pub enum Operation {
     /// How many orders.
     Count {

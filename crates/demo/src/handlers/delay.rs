@@ -18,6 +18,7 @@ const CHUNKS_MAX: u64 = 10_000;
 
 /// What `delay` takes.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct Request {
     seconds: f64,
     /// How many partial results to hand out on the way, evenly.

@@ -80,7 +80,8 @@ impl Health {
 
     pub(super) fn succeeded(&self, id: &ConnectionId) {
         let mut all = self.unwell.lock();
-        if all.remove(id).is_some_and(|unwell| unwell.try_at.is_some()) {
+        let Some(unwell) = all.remove(id) else { return };
+        if unwell.try_at.is_some() {
             metrics::counter!("streamer_breaker_transitions_total", "to" => "closed").increment(1);
         }
         show(&all);

@@ -4,11 +4,23 @@ use super::path::Path;
 
 /// The nearest of `known` to `name`, if it is near enough to be a slip.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near_enough = (name.chars().count() / 3).max(1);
+    nearest_within(slips_max(name), name, known)
+}
+
+/// How far from what was meant a name of this length may be.
+fn slips_max(name: &str) -> usize {
+    (name.chars().count() / 3).max(1)
+}
+
+fn nearest_within<'a>(
+    distance_max: usize,
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= near_enough)
+        .filter(|(distance, _)| *distance <= distance_max)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -26,7 +38,8 @@ pub(super) fn setting(unknown: &Path, beside: &[&str], known: &[Path]) -> Option
     let flat = |path: &Path| path.keys().collect::<Vec<_>>().join("_");
     let flattened: Vec<_> = known.iter().map(flat).collect();
     let name = flat(unknown);
-    let found = nearest(&name, flattened.iter().map(String::as_str))?;
+    // A section that is right does not bring a name nearer that is not.
+    let found = nearest_within(slips_max(last), &name, flattened.iter().map(String::as_str))?;
     known.iter().find(|path| flat(path) == found).cloned()
 }
 
@@ -49,5 +62,6 @@ mod tests {
         assert_eq!(suggest("engine_queue_depth_max", &["engine", "listen"]), engine);
         assert_eq!(suggest("engne.queue_depth_max", &["engine", "listen"]), engine);
         assert_eq!(suggest("colour", &["engine", "listen"]), None);
+        assert_eq!(suggest("listen.bogus", &["port"]), None);
     }
 }

@@ -31,7 +31,7 @@ pub enum BackupError {
         path: PathBuf,
     },
     /// The copy could not be written.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be written", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,

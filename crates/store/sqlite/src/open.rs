@@ -68,7 +68,7 @@ pub enum OpenError {
     },
     /// The file is damaged.
     #[error(
-        "{} is damaged: see what `streamer store check` finds, and restore the newest backup ({source})",
+        "{} is damaged: see what `streamer store check` finds, and restore the newest backup",
         path.display()
     )]
     Damaged {
@@ -84,7 +84,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The system failed otherwise.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be used", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -92,7 +92,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// SQLite failed otherwise.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be used", path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,
@@ -123,6 +123,9 @@ impl OpenError {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, source },
             Some(ErrorCode::DiskFull) => Self::DiskFull { path },
+            Some(ErrorCode::CannotOpen) if path.is_dir() => {
+                Self::Io { path, source: io::ErrorKind::IsADirectory.into() }
+            }
             Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
                 Self::NoPermission { path }
             }

@@ -127,6 +127,13 @@ impl WriterThread {
     fn run(mut self, mut calls: mpsc::Receiver<Box<dyn Job>>) {
         let mut group = Vec::new();
         while calls.blocking_recv_many(&mut group, self.bounds.group_max) > 0 {
+            // Whoever shares this core and is about to queue more goes first: then more calls share the commit.
+            std::thread::yield_now();
+            while group.len() < self.bounds.group_max
+                && let Ok(call) = calls.try_recv()
+            {
+                group.push(call);
+            }
             gauge!("streamer_store_queue_depth").set(calls.len() as f64);
             self.commit_group(&mut group);
             self.bound_wal();

@@ -10,7 +10,7 @@ use crate::demo::stage::Stage;
 pub(in crate::demo) async fn report(stage: &mut Stage) -> anyhow::Result<String> {
     let client = stage.client("ada").await?;
     let wanted = json!({
-        "start_date": "2024-01-01", "end_date": "2024-12-31", "format": "pdf", "include_charts": true,
+        "start_date": "2023-01-01", "end_date": "2026-12-31", "format": "pdf", "include_charts": true,
     });
     let mut call = client.request("generate_report").payload(&wanted).send().await?;
     let bar = crate::request::bar(false);
@@ -31,6 +31,7 @@ pub(in crate::demo) async fn report(stage: &mut Stage) -> anyhow::Result<String>
     client.close().await;
     anyhow::ensure!(acknowledged, "it was not acknowledged");
     anyhow::ensure!(percentages.last() == Some(&100.0), "the last progress was {:?}", percentages.last());
+    anyhow::ensure!(percentages.len() >= 3, "only {percentages:?} was shown");
     anyhow::ensure!(percentages.is_sorted(), "the percentage fell: {percentages:?}");
 
     let url = result["url"].as_str().context("the result has no url")?;
