@@ -20,6 +20,7 @@ use crate::{
     drive,
     failure::Verdict,
     handler::placeless,
+    planted::{self, Bug},
     router::Route,
     run::Run,
     session::Session,
@@ -223,6 +224,9 @@ async fn enqueue(core: Arc<Core>, session: Arc<Session>, new: NewRequest) -> Opt
     let Ok(listener) = core.live.hold(&session, &new.key) else {
         return Some(core.error(Some(id.clone()), core.too_many_followed()));
     };
+    if planted::is(Bug::AcknowledgmentBeforeCommit) {
+        let _ = core.live.tell(&session, core.acknowledgment(id, "stored, one hopes")).await;
+    }
     match core.persist(|| core.store.enqueue(&new, &core.settings.quota)).await {
         Ok(Enqueued::New) => {
             core.wake.notify_one();

@@ -17,7 +17,7 @@ use crate::{
     random::Random,
     run::Run,
     session::Session,
-    store::{self, ErrorKind, RequestKey, SharedStore, Summary, WorkerId},
+    store::{self, ErrorKind, LogEntry, RequestKey, SharedStore, Summary, WorkerId},
 };
 
 /// Between the tries of one write to the store.
@@ -136,19 +136,37 @@ impl Core {
     /// from the start, and what follows.
     pub(crate) async fn stand(&self, session: &Session, listener: &Arc<Listener>, summary: &Summary) {
         let ended = summary.status.is_final();
+        let known = || self.acknowledgment(&summary.key.id, "this request is stored already");
         if !ended && self.live.supersede(listener).await {
-            let known = self.acknowledgment(&summary.key.id, "this request is stored already");
             // Whoever is gone by now resumes later.
-            let _ = self.live.tell(session, known).await;
+            let _ = self.live.tell(session, known()).await;
         }
-        self.catch_up(listener, 0, ended).await;
+        if self.catch_up(listener, 0, ended).await {
+            let _ = self.live.tell(session, known()).await;
+        }
     }
 
-    /// Reads a request's log for a listener; one that has `ended` has nothing to follow.
-    pub(crate) async fn catch_up(&self, listener: &Arc<Listener>, after: u64, ended: bool) {
+    /// Sends stored entries to whoever follows here. Those who missed something before them read the log.
+    pub(crate) async fn publish(self: &Arc<Self>, key: &RequestKey, entries: Vec<LogEntry>) {
+        for (listener, after) in self.live.publish(key, entries).await {
+            let core = Arc::clone(self);
+            self.tasks.spawn(async move { core.catch_up(&listener, after, false).await });
+        }
+    }
+
+    /// Reads a request's log for a listener; one that had `ended` has nothing to follow, unless it was replayed
+    /// meanwhile: then the answer is true.
+    pub(crate) async fn catch_up(&self, listener: &Arc<Listener>, after: u64, ended: bool) -> bool {
         self.live.catch_up(listener, after, self.store.as_ref()).await;
-        if ended {
-            self.live.remove(listener);
+        if !ended || !self.live.is_there(listener) {
+            return false;
+        }
+        match self.persist(|| self.store.request(listener.key())).await {
+            Ok(Some(record)) if record.summary.status.is_final() => {
+                self.live.remove_at(listener, record.summary.last_seq).await;
+                false
+            }
+            _ => true,
         }
     }
 }
@@ -214,8 +232,11 @@ impl Running {
         self.runs.lock().get(key).cloned().unwrap_or_default()
     }
 
+    /// In the order of their keys, so that what is done to all of them repeats itself in simulation.
     pub(crate) fn all(&self) -> Vec<Arc<Run>> {
-        self.runs.lock().values().flatten().cloned().collect()
+        let mut all: Vec<_> = self.runs.lock().values().flatten().cloned().collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -41,7 +41,7 @@ pub(crate) async fn short(run: Arc<Run>, payload: Json) -> Option<Frame> {
 pub(crate) async fn claimed(core: Arc<Core>, claim: Claim) {
     let summary = &claim.record.summary;
     if let Some(restart) = claim.restart.clone() {
-        core.live.publish(&summary.key, vec![restart]).await;
+        core.publish(&summary.key, vec![restart]).await;
     }
     if core.stopping.is_cancelled() {
         return release(&core, &claim.lease).await;
@@ -76,7 +76,7 @@ pub(crate) async fn claimed(core: Arc<Core>, claim: Claim) {
 }
 
 /// Writes the end of a request, and tells it. Insists: only a lost lease or a closed store stop it.
-async fn finish(core: &Core, lease: &Lease, outcome: Outcome) {
+async fn finish(core: &Arc<Core>, lease: &Lease, outcome: Outcome) {
     let now = core.clock.now();
     let expires_at = now + core.settings.retention;
     match core.insist(|| core.store.finish(lease, &outcome, now, expires_at)).await {
@@ -84,7 +84,7 @@ async fn finish(core: &Core, lease: &Lease, outcome: Outcome) {
             metrics::counter!("streamer_requests_finished_total", "status" => outcome.status().as_str())
                 .increment(1);
             let body = EntryBody::Outcome(outcome);
-            core.live.publish(&lease.key, vec![LogEntry { seq, at: now, body }]).await;
+            core.publish(&lease.key, vec![LogEntry { seq, at: now, body }]).await;
         }
         Err(e) => {
             warn!(request_id = %lease.key.id, error = %e, "an outcome was not stored: the lease was lost")
@@ -124,6 +124,7 @@ async fn watch(run: &Arc<Run>, promote_after: Option<Duration>) {
     let mut promotes = promote_after.map(|after| started + after);
     let why = loop {
         tokio::select! {
+            biased;
             why = run.interrupted() => break why,
             () = sleep_until(times_out) => run.interrupt(Interruption::TimedOut),
             () = sleep_until(promotes.unwrap_or(started)), if promotes.is_some() => {

@@ -217,6 +217,8 @@ impl Engine {
             Ok(count) => warn!(count, "took back the requests that a former life of this worker left"),
             Err(e) => warn!(error = %e, "a former life's leases could not be taken back: they will run out"),
         }
+        // What was promoted before this bears the same worker's name, and is of this life.
+        worker::renew_all(core).await;
         // Leases are renewed until everything has ended.
         let drained = CancellationToken::new();
         let stopping = async {
@@ -263,7 +265,7 @@ pub(crate) async fn requests(
     core.persist(|| core.store.requests(filter, page)).await.map_err(|e| refusal(core, &e))
 }
 
-pub(crate) async fn cancel(core: &Core, key: &RequestKey) -> Result<CancelView, ErrorBody> {
+pub(crate) async fn cancel(core: &Arc<Core>, key: &RequestKey) -> Result<CancelView, ErrorBody> {
     let outcome =
         Outcome::Cancelled(ErrorBody::new(ErrorCode::Cancelled, "the request was cancelled before it ran"));
     let now = core.clock.now();
@@ -272,7 +274,7 @@ pub(crate) async fn cancel(core: &Core, key: &RequestKey) -> Result<CancelView, 
     let status = match core.persist(|| core.store.cancel(key, &outcome, now, expires_at)).await {
         Ok(Cancelled::Ended(entry)) => {
             debug_assert!(matches!(entry.body, EntryBody::Outcome(_)), "a cancelled request has its outcome");
-            core.live.publish(key, vec![entry]).await;
+            core.publish(key, vec![entry]).await;
             RequestStatus::Cancelled
         }
         Ok(Cancelled::Asked(summary)) => {
@@ -300,12 +302,12 @@ pub(crate) async fn cancel(core: &Core, key: &RequestKey) -> Result<CancelView, 
 }
 
 /// Publishes the outcome of an ended request again, to whoever has not heard it.
-async fn tell_outcome(core: &Core, summary: &Summary) {
+async fn tell_outcome(core: &Arc<Core>, summary: &Summary) {
     let Some(before) = summary.last_seq.checked_sub(1).filter(|_| core.live.is_followed(&summary.key)) else {
         return;
     };
     match core.persist(|| core.store.log(&summary.key, before, 1)).await {
-        Ok(outcome) => core.live.publish(&summary.key, outcome).await,
+        Ok(outcome) => core.publish(&summary.key, outcome).await,
         Err(e) => warn!(error = %e, "an outcome could not be read for its followers"),
     }
 }

@@ -20,6 +20,8 @@ mod failure;
 mod frame;
 mod handler;
 mod live;
+#[doc(hidden)]
+pub mod planted;
 mod progress;
 pub mod push;
 pub mod random;

@@ -3,7 +3,8 @@
 //! A listener begins *held*: what is published is kept for it, within a bound, while its log is read. When
 //! the log's head is reached, what lies above it is released and the listener *follows*: entries go straight
 //! to its connection. If more was published meanwhile than the bound holds, the log is read again from where
-//! the reading had come to.
+//! the reading had come to. The same holds for a listener that follows and finds that something is missing between
+//! what it has and what is published: it was stored by another node, or its writer never learned that it was.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,6 +17,7 @@ use tracing::debug;
 
 use crate::{
     Frame,
+    planted::{self, Bug},
     push::{self, Push},
     session::Session,
     store::{EntryBody, LogEntry, RequestKey, Requests},
@@ -37,6 +39,13 @@ pub(crate) struct Listener {
     session: Arc<Session>,
     key: RequestKey,
     state: tokio::sync::Mutex<State>,
+}
+
+impl Listener {
+    /// What it follows.
+    pub(crate) fn key(&self) -> &RequestKey {
+        &self.key
+    }
 }
 
 enum State {
@@ -210,10 +219,18 @@ impl Live {
                 if std::mem::take(missed) {
                     return Ok(Released::Missed);
                 }
+                if planted::is(Bug::DroppedHandOver) {
+                    *after = above.drain(..).last().map_or(*after, |told| told.seq);
+                }
                 let mut busy = false;
                 while let Some(told) = above.pop_front() {
                     if told.seq <= *after {
                         continue;
+                    }
+                    if told.seq > *after + 1 {
+                        // Something between was stored, and never published here.
+                        above.clear();
+                        return Ok(Released::Missed);
                     }
                     match self.push.push(connection, told.frame.clone()).await {
                         Ok(()) if told.ends => {
@@ -252,9 +269,16 @@ impl Live {
     }
 
     /// Sends stored entries to whoever follows. Never waits for a peer: one that has no room is closed, and
-    /// can resume. The outcome ends the following.
-    pub(crate) async fn publish(&self, key: &RequestKey, entries: Vec<LogEntry>) {
-        let Some(listeners) = self.of(key) else { return };
+    /// can resume. The outcome ends the following. Answers those that missed something before these entries, and
+    /// what they have: they are held, and must [catch up](Self::catch_up).
+    #[must_use]
+    pub(crate) async fn publish(
+        &self,
+        key: &RequestKey,
+        entries: Vec<LogEntry>,
+    ) -> Vec<(Arc<Listener>, u64)> {
+        let mut behind = Vec::new();
+        let Some(listeners) = self.of(key) else { return behind };
         let told: Vec<Told> = entries.into_iter().map(|entry| Told::of(entry, key)).collect();
         let ends = told.iter().any(|told| told.ends);
         for listener in listeners {
@@ -271,6 +295,11 @@ impl Live {
                         above.extend(told.iter().cloned());
                     }
                     // The reader of its log comes upon the outcome, or releases it.
+                    continue;
+                }
+                State::Following { after } if leaves_a_gap(&told, *after) => {
+                    behind.push((Arc::clone(&listener), *after));
+                    *state = State::Held { above: VecDeque::new(), missed: true };
                     continue;
                 }
                 State::Following { after } => {
@@ -295,6 +324,7 @@ impl Live {
                 self.remove(&listener);
             }
         }
+        behind
     }
 
     /// Tells whoever follows something that is not in the log. Those who are still reading it go without.
@@ -342,6 +372,24 @@ impl Live {
         }
     }
 
+    /// Takes a listener away that has heard all up to the end, at `last_seq`.
+    pub(crate) async fn remove_at(&self, listener: &Arc<Listener>, last_seq: u64) {
+        let mut state = listener.state.lock().await;
+        if matches!(*state, State::Following { after } if after >= last_seq) {
+            *state = State::Ended;
+            drop(state);
+            self.remove(listener);
+        }
+    }
+
+    /// Whether a listener is still registered.
+    pub(crate) fn is_there(&self, listener: &Arc<Listener>) -> bool {
+        let listeners = self.listeners.lock();
+        listeners
+            .get(&listener.key)
+            .is_some_and(|of_key| of_key.iter().any(|other| Arc::ptr_eq(other, listener)))
+    }
+
     /// Takes a listener away.
     pub(crate) fn remove(&self, listener: &Arc<Listener>) {
         let mut listeners = self.listeners.lock();
@@ -357,6 +405,12 @@ impl Live {
             listeners.remove(&listener.key);
         }
     }
+}
+
+/// Whether something is missing between `after` and what is told. Entries are published as they are numbered: one
+/// after the other.
+fn leaves_a_gap(told: &[Told], after: u64) -> bool {
+    told.iter().find(|told| told.seq > after).is_some_and(|told| told.seq > after + 1)
 }
 
 /// The listener is not to be heard any more.

@@ -14,6 +14,7 @@ use tracing::{Instrument, warn};
 use crate::{
     Failure,
     core::Core,
+    planted::{self, Bug},
     progress::Shown,
     router::Route,
     session::Session,
@@ -346,12 +347,15 @@ impl Run {
             .chain(indexes.zip(chunks).map(|(index, data)| EntryBody::Chunk { index, data }));
         let entries: Vec<LogEntry> =
             (journal.last_seq + 1..).zip(bodies).map(|(seq, body)| LogEntry { seq, at, body }).collect();
+        if planted::is(Bug::PushBeforePersist) {
+            core.publish(&self.key, entries.clone()).await;
+        }
         match core.persist(|| core.store.append(lease, &entries, checkpoint.as_ref())).await {
             Ok(cancel_asked) => {
                 journal.last_seq += entries.len() as u64;
                 journal.chunks += count;
                 journal.log_bytes += bytes;
-                core.live.publish(&self.key, entries).await;
+                core.publish(&self.key, entries).await;
                 if cancel_asked {
                     self.interrupt(Interruption::Cancelled);
                 }
@@ -390,10 +394,13 @@ impl Run {
     /// The last progress before the end is never dropped. Only where the store fails: the outcome says more.
     async fn show_last(&self, lease: &Lease, seq: u64) {
         let Some(progress) = self.shown.lock().take() else { return };
+        if planted::is(Bug::LostLastProgress) {
+            return;
+        }
         let core = &self.core;
         let entry = LogEntry { seq, at: core.clock.now(), body: EntryBody::Progress(progress) };
         match core.persist(|| core.store.append(lease, std::slice::from_ref(&entry), None)).await {
-            Ok(_) => core.live.publish(&self.key, vec![entry]).await,
+            Ok(_) => core.publish(&self.key, vec![entry]).await,
             Err(e) if e.kind() == ErrorKind::LeaseLost => self.interrupt(Interruption::LeaseLost),
             Err(e) => warn!(error = %e, "a request's last progress could not be written"),
         }

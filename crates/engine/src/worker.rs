@@ -30,8 +30,9 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(core.settings.running_max));
     while !stop.is_cancelled() {
         let Ok(slot) = (tokio::select! {
-            slot = Arc::clone(&slots).acquire_owned() => slot,
+            biased;
             () = stop.cancelled() => return,
+            slot = Arc::clone(&slots).acquire_owned() => slot,
         }) else {
             return;
         };
@@ -69,6 +70,12 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
 
 /// Until something was enqueued, something is due, or it is time to look again.
 async fn wait_for_work(core: &Core, stop: &CancellationToken) {
+    let woken = core.wake.notified();
+    tokio::pin!(woken);
+    if woken.as_mut().enable() {
+        // Something was enqueued meanwhile: no need to look when the next is due.
+        return;
+    }
     let next_due = match core.store.next_due().await {
         Ok(next_due) => next_due,
         Err(e) => {
@@ -79,7 +86,8 @@ async fn wait_for_work(core: &Core, stop: &CancellationToken) {
     let poll = core.settings.poll_interval;
     let wait = next_due.map_or(poll, |due| due.since(core.clock.now()).min(poll));
     tokio::select! {
-        () = core.wake.notified() => {}
+        biased;
+        () = woken => {}
         () = pause(wait, stop) => {}
     }
 }
@@ -88,26 +96,31 @@ async fn wait_for_work(core: &Core, stop: &CancellationToken) {
 pub(crate) async fn renew(core: Arc<Core>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         pause(core.settings.lease / 3, &stop).await;
-        let runs = core.running.all();
-        let (runs, leases): (Vec<_>, Vec<Lease>) =
-            runs.into_iter().filter_map(|run| run.lease().cloned().map(|lease| (run, lease))).unzip();
-        if leases.is_empty() {
-            continue;
-        }
-        let until = core.clock.now() + core.settings.lease;
-        match core.persist(|| core.store.renew(&leases, until)).await {
-            Ok(renewed) => {
-                for (run, renewed) in runs.iter().zip(renewed) {
-                    match renewed {
-                        Renewed::Held { cancel_asked: false } => {}
-                        Renewed::Held { cancel_asked: true } => run.interrupt(Interruption::Cancelled),
-                        Renewed::Lost => run.interrupt(Interruption::LeaseLost),
-                    }
+        renew_all(&core).await;
+    }
+}
+
+/// Renews the leases of what runs here, once.
+pub(crate) async fn renew_all(core: &Core) {
+    let runs = core.running.all();
+    let (runs, leases): (Vec<_>, Vec<Lease>) =
+        runs.into_iter().filter_map(|run| run.lease().cloned().map(|lease| (run, lease))).unzip();
+    if leases.is_empty() {
+        return;
+    }
+    let until = core.clock.now() + core.settings.lease;
+    match core.persist(|| core.store.renew(&leases, until)).await {
+        Ok(renewed) => {
+            for (run, renewed) in runs.iter().zip(renewed) {
+                match renewed {
+                    Renewed::Held { cancel_asked: false } => {}
+                    Renewed::Held { cancel_asked: true } => run.interrupt(Interruption::Cancelled),
+                    Renewed::Lost => run.interrupt(Interruption::LeaseLost),
                 }
             }
-            // Whoever takes a request over has a new fence: a run that goes on meanwhile changes nothing.
-            Err(e) => warn!(error = %e, "leases could not be renewed"),
         }
+        // Whoever takes a request over has a new fence: a run that goes on meanwhile changes nothing.
+        Err(e) => warn!(error = %e, "leases could not be renewed"),
     }
 }
 
@@ -178,7 +191,8 @@ pub(crate) async fn drain(core: &Core, deadline: Duration) {
 
 async fn pause(span: Duration, stop: &CancellationToken) {
     tokio::select! {
-        () = tokio::time::sleep(span) => {}
+        biased;
         () = stop.cancelled() => {}
+        () = tokio::time::sleep(span) => {}
     }
 }

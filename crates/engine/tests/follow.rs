@@ -220,3 +220,22 @@ async fn real_threads_that_race_for_a_log_leave_no_gap_and_no_double() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_follows_where_nothing_runs_is_told_all_before_the_end() {
+    let gate = Arc::new(Semaphore::new(0));
+    let world = World::new();
+    let idle = world.node("idle", routes(&gate), Settings::default());
+    let client = idle.connect("c", "ada").await;
+    client.ask("a", "stream", json!(200)).await;
+    client.until_type("acknowledgment", "a").await;
+    let busy = world.working("busy", routes(&gate), Settings::default());
+    gate.add_permits(1);
+    pass(LONG).await;
+    assert_eq!(busy.engine.status(&key("a")).await.expect("kept").status.as_str(), "COMPLETED");
+    assert_eq!(client.take(), [Value::Null; 0], "the nodes do not tell each other");
+    // The idle node comes upon the end only.
+    client.ask("c", "cancel", json!({ "request_id": "a" })).await;
+    let frames = client.until_type("complete", "a").await;
+    assert_eq!(indexes(&frames), (0..200).collect::<Vec<_>>());
+}

@@ -186,7 +186,10 @@ async fn a_log_that_cannot_be_written_is_left_to_the_next_attempt_without_a_gap(
 
 #[tokio::test(start_paused = true)]
 async fn the_last_progress_never_costs_the_outcome() {
-    for fault in [Fault::Refuse, Fault::LoseReply] {
+    let without = vec!["acknowledgment", "progress", "complete"];
+    // It is in the log, though its writer does not know: whoever follows is told all that is there.
+    let with = vec!["acknowledgment", "progress", "progress", "complete"];
+    for (fault, expected) in [(Fault::Refuse, without), (Fault::LoseReply, with)] {
         let world = World::new();
         let faults = world.faults.clone();
         let report = move |cx: Context, _: Value| {
@@ -203,7 +206,7 @@ async fn the_last_progress_never_costs_the_outcome() {
         let client = node.connect("c", "ada").await;
         client.ask("a", "report", json!({})).await;
         let frames = client.until_outcome("a").await;
-        assert_eq!(types(&frames), ["acknowledgment", "progress", "complete"], "{fault:?}");
-        assert_eq!(frames[2]["result"], "done", "{fault:?}");
+        assert_eq!(types(&frames), expected, "{fault:?}");
+        assert_eq!(frames.last().expect("some")["result"], "done", "{fault:?}");
     }
 }

@@ -216,3 +216,19 @@ async fn a_request_that_is_to_be_cancelled_is_not_begun_again() {
     assert_eq!(types(&[asked]), ["response"]);
     assert_eq!(code(client.until_outcome("a").await.last().expect("one")), "CANCELLED");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_this_life_promoted_is_not_taken_for_a_former_lifes() {
+    let nap = |_: Context, _: Value| async {
+        pass(Duration::from_secs(20)).await;
+        Ok::<_, Failure>("awake")
+    };
+    let world = World::new();
+    // A store that is slow to answer when the node begins, and has connections already.
+    world.faults.once("reclaim", Fault::Delay(Duration::from_secs(10)));
+    let node = world.working("n", Router::new().action("nap", nap), Settings::default());
+    let client = node.connect("c", "ada").await;
+    client.ask("a", "nap", json!({})).await;
+    assert_eq!(types(&client.until_outcome("a").await), ["acknowledgment", "complete"]);
+    assert_eq!(node.engine.status(&key("a")).await.expect("kept").attempt, 1);
+}

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use streamer_protocol::{
     Action, Chunk, Complete, ConnectionId, ErrorBody, ErrorFrame, Json, Progress, RequestId, RequestStatus,
@@ -63,13 +64,28 @@ impl Fingerprint {
 
 /// A JSON value whose objects are sorted by key, whatever `serde_json`'s features are.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, from = "Value")]
 enum Sorted {
     Object(BTreeMap<String, Sorted>),
     Array(Vec<Sorted>),
     #[serde(serialize_with = "whole")]
     Number(serde_json::Number),
-    Other(serde_json::Value),
+    Other(Value),
+}
+
+/// Not left to serde: it would try one kind after the other, and make an error that quotes the value for each that
+/// does not fit.
+impl From<Value> for Sorted {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Object(fields) => {
+                Self::Object(fields.into_iter().map(|(name, value)| (name, value.into())).collect())
+            }
+            Value::Array(items) => Self::Array(items.into_iter().map(Self::from).collect()),
+            Value::Number(number) => Self::Number(number),
+            other => Self::Other(other),
+        }
+    }
 }
 
 /// Prints a number; one that is whole and that every language holds exactly prints as an integer.
@@ -150,7 +166,6 @@ pub struct Lease {
 }
 
 /// What became of an enqueue.
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, and it is looked at at once")]
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one is made per call and taken apart at once")]
 pub enum Enqueued {

@@ -22,6 +22,10 @@ pub enum Fault {
     LoseReply,
     /// It is done after so long.
     Delay(Duration),
+    /// It is done, and the caller is told so after so long.
+    DelayReply(Duration),
+    /// Nothing is done, and the caller is never told anything: its process is dead.
+    Never,
 }
 
 type Plan = dyn Fn(&'static str) -> Option<Fault> + Send + Sync;
@@ -64,6 +68,12 @@ impl<S> Faulty<S> {
                 tokio::time::sleep(span).await;
                 call.await
             }
+            Some(Fault::DelayReply(span)) => {
+                let done = call.await;
+                tokio::time::sleep(span).await;
+                done
+            }
+            Some(Fault::Never) => std::future::pending().await,
         }
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
 use streamer_protocol::{CloseCode, ConnectionId};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::{
     Frame,
@@ -39,7 +39,7 @@ const ROOM: usize = 10_000;
 /// ```
 pub struct FakeConnections {
     state: Mutex<State>,
-    changed: watch::Sender<()>,
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl FakeConnections {
     /// None.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: Mutex::default(), changed: watch::Sender::new(()) }
+        Self { state: Mutex::default(), changed: Notify::new() }
     }
 
     /// Opens a connection, or opens it anew.
@@ -169,19 +169,20 @@ impl FakeConnections {
     }
 
     async fn until<T>(&self, seen: impl Fn(&State) -> Option<T>) -> T {
-        let mut changed = self.changed.subscribe();
         loop {
+            // Made before the look: it hears every change from here on.
+            let changed = self.changed.notified();
             let found = seen(&self.state.lock());
             match found {
                 Some(found) => return found,
-                None => changed.changed().await.expect("its sender lives as long as this"),
+                None => changed.await,
             }
         }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let changed = change(&mut self.state.lock());
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
         changed
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use streamer_protocol::{ErrorBody, Json, RequestStatus, TenantId, Timestamp};
 
 use super::{page_of, read_cursor};
+use crate::planted::{self, Bug};
 use crate::store::{
     Cancelled, Claim, Enqueued, EntryBody, Error, ErrorKind, Fingerprint, Lease, LogEntry, NewRequest,
     Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Result, Summary,
@@ -83,7 +84,7 @@ impl StoredRequests {
             },
             fence: 0,
             holder: None,
-            due_at: Some(new.run_at),
+            due_at: Some(if planted::is(Bug::RunAtIgnored) { new.created_at } else { new.run_at }),
             covered: 0,
             log: Vec::new(),
         }))
@@ -154,7 +155,7 @@ impl StoredRequests {
         if stored.holder.is_none() {
             return Err(ErrorKind::LeaseLost.into());
         }
-        if !stored.record.summary.status.is_final() {
+        if !stored.record.summary.status.is_final() || planted::is(Bug::DoubleFinish) {
             stored.end(outcome, now, expires_at);
         }
         Ok(stored.record.summary.last_seq)
@@ -253,11 +254,11 @@ impl StoredRequests {
     }
 
     pub(super) fn open(&self) -> u64 {
-        self.by_key.values().filter(|stored| stored.due_at.is_some()).count() as u64
+        self.by_key.values().filter(|stored| stored.is_open()).count() as u64
     }
 
     fn open_of(&self, tenant: &TenantId) -> u64 {
-        let open = |(key, stored): &(&RequestKey, &Stored)| key.tenant == *tenant && stored.due_at.is_some();
+        let open = |(key, stored): &(&RequestKey, &Stored)| key.tenant == *tenant && stored.is_open();
         self.by_key.iter().filter(open).count() as u64
     }
 
@@ -275,7 +276,7 @@ impl StoredRequests {
 
     /// The request whose newest fence is the lease's.
     fn under(&mut self, lease: &Lease) -> Result<&mut Stored> {
-        let newest = |stored: &&mut Stored| stored.fence == lease.fence;
+        let newest = |stored: &&mut Stored| stored.fence == lease.fence || planted::is(Bug::NoFencing);
         Ok(self.by_key.get_mut(&lease.key).filter(newest).ok_or(ErrorKind::LeaseLost)?)
     }
 
@@ -304,14 +305,20 @@ impl Stored {
         let summary = &mut self.record.summary;
         summary.status = RequestStatus::Processing;
         summary.attempt += 1;
+        summary.cancel_asked &= !planted::is(Bug::ForgottenCancel);
         summary.retry_after = None;
         summary.started_at.get_or_insert(now);
         Lease { key: summary.key.clone(), fence: self.fence }
     }
 
+    fn is_open(&self) -> bool {
+        let cancelled = self.record.summary.status == RequestStatus::Cancelled;
+        self.due_at.is_some() || cancelled && planted::is(Bug::QuotaLeak)
+    }
+
     /// Removes what the checkpoint does not cover, and says so in the log.
     fn restart(&mut self, now: Timestamp) -> LogEntry {
-        let covered = self.covered;
+        let covered = if planted::is(Bug::RepeatedChunk) { self.record.summary.chunks } else { self.covered };
         self.log.retain(|entry| match entry.body {
             EntryBody::Chunk { index, .. } => index < covered,
             EntryBody::Restart { from_index, .. } => from_index < covered,
