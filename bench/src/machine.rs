@@ -1,0 +1,66 @@
+//! What a bench needs of the machine: cores, open files, and what a process has used.
+
+use std::{fs, thread, time::Duration};
+
+use anyhow::{Context as _, Result};
+use hdrhistogram::Histogram;
+use rustix::{
+    process::{Resource, getrlimit, setrlimit},
+    thread::{CpuSet, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+};
+
+/// The server's core.
+pub(crate) const SERVER_CORE: usize = 0;
+
+/// The core of those who put load on the server.
+pub(crate) const LOAD_CORE: usize = 1;
+
+/// Keeps this process, and the threads that it starts from now on, on one core. False where there is only one.
+pub(crate) fn pin(core: usize) -> Result<bool> {
+    if thread::available_parallelism()?.get() <= LOAD_CORE {
+        return Ok(false);
+    }
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).with_context(|| format!("core {core} cannot be taken"))?;
+    Ok(true)
+}
+
+/// Lets this process open as many files as it ever may. Gives how many that are.
+pub(crate) fn raise_open_files() -> Result<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("the number of open files cannot be raised")?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// A moment that all processes of this machine agree on, in microseconds.
+pub(crate) fn micros() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1000
+}
+
+/// How much time a process's threads have had on a core.
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
+    let mut nanos = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // One that has ended meanwhile counts nothing.
+        let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        nanos += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// How much memory a process has resident, in bytes.
+pub(crate) fn resident(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")).context("no VmRSS")?;
+    Ok(kib.trim().parse::<u64>()? * 1024)
+}
+
+/// Counts latencies, in whatever unit, to three digits. Longer than a minute of nanoseconds counts as that.
+pub(crate) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are possible")
+}

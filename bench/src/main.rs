@@ -1,0 +1,172 @@
+//! The benchmarks: what the server does, each figure beside a floor that is measured in turn with it, in one run.
+//!
+//! The server has one core and the load another, where there are two. Ratios are what counts: figures are those of
+//! the machine.
+
+mod commit;
+mod crowd;
+mod floor;
+mod frame;
+mod issuer;
+mod machine;
+mod process;
+mod product;
+mod row;
+mod rows;
+
+use std::{io::Write as _, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
+
+use crate::{commit::Table, process::Side, row::Row, rows::Bench};
+
+/// Files that are open beside the connections.
+const OTHER_FILES: u64 = 500;
+
+const CONNECTIONS: usize = 10_000;
+
+/// How many tokens there are: they go round among the connections.
+const TOKENS: usize = 500;
+
+#[derive(Parser)]
+#[command(about = "Benchmarks of the server, each beside its floor")]
+struct Arguments {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// Write the rows to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How often each side has its turn
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Only these groups of rows
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Group>,
+}
+
+/// Rows that are measured together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Group {
+    /// rtt, saturation, pipelined
+    Echo,
+    /// storm, memory, broadcast, broadcast-rate, sends-1000
+    Many,
+    /// accept, life, start-latency
+    Queue,
+    /// resume
+    Resume,
+}
+
+impl Group {
+    const ALL: [Self; 4] = [Self::Echo, Self::Many, Self::Queue, Self::Resume];
+
+    fn rows(self, bench: &Bench) -> Result<Vec<Row>> {
+        match self {
+            Self::Echo => rows::echo::rows(bench),
+            Self::Many => rows::many::rows(bench),
+            Self::Queue => rows::queue::rows(bench),
+            Self::Resume => rows::resume::rows(bench),
+        }
+    }
+}
+
+/// What the bench starts itself as.
+#[derive(Subcommand)]
+enum Role {
+    /// Serve on a free port of loopback, say which, and go on until standard input ends
+    #[command(hide = true)]
+    Serve {
+        side: Side,
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long)]
+        public_key: PathBuf,
+    },
+    /// Write to a table for a while, and say how fast that was
+    #[command(hide = true)]
+    Commit {
+        table: Table,
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long)]
+        seconds: f64,
+        #[arg(long, required_unless_present = "per_second")]
+        in_flight: Option<usize>,
+        #[arg(long)]
+        per_second: Option<f64>,
+    },
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    match &arguments.role {
+        None => measure(&arguments),
+        Some(Role::Serve { side, folder, public_key }) => {
+            machine::pin(machine::SERVER_CORE)?;
+            machine::raise_open_files()?;
+            std::thread::spawn(end_with_standard_input);
+            block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await?;
+                println!("{}", listener.local_addr()?);
+                std::io::stdout().flush()?;
+                match side {
+                    Side::Product => product::serve(folder, public_key, listener).await,
+                    Side::Floor => floor::serve(folder, public_key, listener).await,
+                }
+            })
+        }
+        Some(Role::Commit { table, folder, seconds, in_flight, per_second }) => {
+            machine::pin(machine::SERVER_CORE)?;
+            let span = Duration::from_secs_f64(*seconds);
+            let committed = block_on(async {
+                match (in_flight, per_second) {
+                    (_, Some(per_second)) => commit::pace(folder, *table, *per_second, span).await,
+                    (in_flight, None) => commit::saturate(folder, *table, in_flight.unwrap_or(1), span).await,
+                }
+            })?;
+            println!("{}", serde_json::to_string(&committed)?);
+            Ok(())
+        }
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// A server does not outlive whoever started it.
+fn end_with_standard_input() {
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    std::process::exit(0);
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let beside = program.parent().context("a program stands in a folder")?;
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
+    let open_files = machine::raise_open_files()?;
+    let connections = CONNECTIONS.min(usize::try_from(open_files.saturating_sub(OTHER_FILES))?);
+    if connections < CONNECTIONS {
+        println!("only {open_files} files may be open: {connections} connections instead of {CONNECTIONS}");
+    }
+    let tokens = issuer::issue(folder.path(), TOKENS)?;
+    let bench = Bench { folder: folder.path().to_owned(), tokens, rounds: arguments.rounds, connections };
+    if !machine::pin(machine::LOAD_CORE)? {
+        println!("there is one core only: server and load share it, and the ratios say little");
+    }
+    let groups = if arguments.only.is_empty() { &Group::ALL[..] } else { &arguments.only[..] };
+    row::print_head();
+    let mut rows = Vec::new();
+    for group in groups {
+        let measured = group.rows(&bench).with_context(|| format!("the rows of {group:?}"))?;
+        measured.iter().for_each(Row::print);
+        rows.extend(measured);
+    }
+    if let Some(file) = &arguments.json {
+        let text = serde_json::to_string_pretty(&rows)? + "\n";
+        std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    Ok(())
+}

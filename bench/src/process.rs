@@ -1,0 +1,101 @@
+//! The processes that are measured: this program once more, on the server's core.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::machine;
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Side {
+    /// Streamer: door, tokens, engine, hub and store.
+    Product,
+    /// The same WebSocket library with nothing behind it.
+    Floor,
+}
+
+impl Side {
+    /// Both, in the order in which they are measured.
+    pub(crate) const BOTH: [Self; 2] = [Self::Product, Self::Floor];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Product => "product",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+/// A server process. Dropping it kills it.
+pub(crate) struct Server {
+    pub(crate) side: Side,
+    pub(crate) address: SocketAddr,
+    process: Child,
+}
+
+impl Server {
+    /// Starts one with a fresh store in `folder`, which has the issuer's public key.
+    pub(crate) fn start(side: Side, folder: &Path) -> Result<Self> {
+        let store = tempfile::Builder::new().prefix(side.as_str()).tempdir_in(folder)?.keep();
+        let log = File::create(store.join("log"))?;
+        let mut process = Command::new(std::env::current_exe()?)
+            .args(["serve", side.as_str(), "--folder"])
+            .arg(&store)
+            .arg("--public-key")
+            .arg(folder.join("public.pem"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().context("it is piped")?).read_line(&mut line)?;
+        let address = line.trim().parse();
+        let address =
+            address.with_context(|| format!("the server did not start: see {}", store.display()))?;
+        Ok(Self { side, address, process })
+    }
+
+    /// How much memory it has resident, in bytes.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        machine::resident(self.process.id())
+    }
+
+    /// Does `work`; gives how much of the server's time on its core went by, and how long it took.
+    pub(crate) fn timed<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Times)> {
+        let (started, cpu) = (Instant::now(), machine::cpu_time(self.process.id())?);
+        let done = work()?;
+        let wall = started.elapsed();
+        Ok((done, Times { wall, cpu: machine::cpu_time(self.process.id())?.saturating_sub(cpu) }))
+    }
+}
+
+/// How long something took, by the clock and on the server's core.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Duration,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It keeps nothing that matters. One that has ended already needs no killing.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Runs this program on something short, and gives what it prints.
+pub(crate) fn output(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.args(arguments).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{}: {}", arguments.join(" "), output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}

@@ -1,0 +1,98 @@
+//! What the bench comes to: rows of the product's figure beside its floor's.
+
+use serde::Serialize;
+
+/// One line of the result.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    name: &'static str,
+    /// The product's median over all rounds.
+    value: f64,
+    unit: &'static str,
+    /// The floor's.
+    floor: f64,
+    /// `value / floor`.
+    ratio: f64,
+    #[serde(skip)]
+    aim: Aim,
+    /// Microseconds on the server's core for each thing that was done, where that can be told.
+    #[serde(skip)]
+    cpu: Option<(f64, f64)>,
+}
+
+/// What a row is to reach.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Aim {
+    /// A ratio to the floor: more is better.
+    AtLeast(f64),
+    /// A ratio to the floor: less is better.
+    AtMost(f64),
+    /// A value of its own, in the row's unit.
+    Below(f64),
+    /// Nothing is promised; less or more, it is to be seen.
+    None,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) value: f64,
+    pub(crate) cpu_micros: Option<f64>,
+}
+
+impl From<f64> for Sample {
+    fn from(value: f64) -> Self {
+        Self { value, cpu_micros: None }
+    }
+}
+
+impl Row {
+    /// From what both sides came to, round by round.
+    pub(crate) fn of(
+        name: &'static str,
+        unit: &'static str,
+        aim: Aim,
+        product: &[Sample],
+        floor: &[Sample],
+    ) -> Self {
+        let values = |samples: &[Sample]| median(samples.iter().map(|sample| sample.value).collect());
+        let cpus = |samples: &[Sample]| {
+            let cpus: Option<Vec<f64>> = samples.iter().map(|sample| sample.cpu_micros).collect();
+            cpus.map(median)
+        };
+        let (value, floor_value) = (values(product), values(floor));
+        let cpu = cpus(product).zip(cpus(floor));
+        Self { name, value, unit, floor: floor_value, ratio: value / floor_value, aim, cpu }
+    }
+
+    /// For people.
+    pub(crate) fn print(&self) {
+        let Self { name, value, unit, floor, ratio, aim, cpu } = self;
+        let (aim, reached) = match *aim {
+            Aim::AtLeast(least) => (format!("≥ {least}"), Some(*ratio >= least)),
+            Aim::AtMost(most) => (format!("≤ {most}"), Some(*ratio <= most)),
+            Aim::Below(bound) => (format!("value < {bound}"), Some(*value < bound)),
+            Aim::None => (String::new(), None),
+        };
+        let reached = match reached {
+            Some(true) => "reached",
+            Some(false) => "MISSED",
+            None => "",
+        };
+        let cpu = cpu.map_or_else(String::new, |(product, floor)| {
+            format!("{product:.2} / {floor:.2} µs on the core ({:.2})", floor / product)
+        });
+        println!("{name:18} {value:>12.2} {floor:>12.2} {unit:14} {ratio:>7.3} {aim:>12} {reached:8} {cpu}");
+    }
+}
+
+/// What [`Row::print`]'s columns are.
+pub(crate) fn print_head() {
+    let (name, value, floor, unit) = ("row", "value", "floor", "unit");
+    println!("{name:18} {value:>12} {floor:>12} {unit:14} {:>7} {:>12}", "ratio", "aim");
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,46 @@
+//! What is measured: each file some rows that share their servers.
+
+pub(crate) mod echo;
+pub(crate) mod many;
+pub(crate) mod queue;
+pub(crate) mod resume;
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{process::Side, row::Sample};
+
+/// What every row is measured with.
+pub(crate) struct Bench {
+    /// Holds the issuer's public key and the stores: on a disk, as its syncs are a part of it.
+    pub(crate) folder: PathBuf,
+    pub(crate) tokens: Vec<String>,
+    /// How often each side has its turn.
+    pub(crate) rounds: usize,
+    /// How many connections the rows about many have.
+    pub(crate) connections: usize,
+}
+
+/// How long one side's turn takes, where that is to be chosen.
+const TURN: Duration = Duration::from_secs(1);
+
+/// What both sides came to, round by round.
+#[derive(Default)]
+struct Pair {
+    product: Vec<Sample>,
+    floor: Vec<Sample>,
+}
+
+impl Pair {
+    fn add(&mut self, side: Side, sample: impl Into<Sample>) {
+        match side {
+            Side::Product => self.product.push(sample.into()),
+            Side::Floor => self.floor.push(sample.into()),
+        }
+    }
+}
+
+/// `count` things in this time.
+fn rate(count: u64, times: crate::process::Times) -> Sample {
+    let cpu_micros = (count > 0).then(|| times.cpu.as_secs_f64() * 1e6 / count as f64);
+    Sample { value: count as f64 / times.wall.as_secs_f64(), cpu_micros }
+}
