@@ -74,7 +74,12 @@ pub(crate) fn verifier(public_key: &Path) -> Result<Verifier> {
 fn limits() -> streamer_engine::Settings {
     const MANY: usize = 10_000_000;
     streamer_engine::Settings {
-        quota: Quota { open_max: MANY as u64, tenant_open_max: MANY as u64 },
+        quota: Quota {
+            open_max: MANY as u64,
+            tenant_open_max: MANY as u64,
+            stored_bytes_max: u64::MAX,
+            tenant_stored_bytes_max: u64::MAX,
+        },
         connection_listeners_max: MANY,
         ..streamer_engine::Settings::default()
     }

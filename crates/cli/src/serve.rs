@@ -112,7 +112,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let server = config.server_settings(listen);
     let hub = Hub::new(&server);
     let ports = Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone()));
-    let routes = offer_demo(config, routes)?;
+    let routes = bounded(config, offer_demo(config, routes)?)?;
     let worker = WorkerId::new(config.engine.node.as_str());
     let engine = Engine::new(ports, routes, worker, config.engine_settings());
     let forgotten = engine.store().forget_endpoint(&server.endpoint).await?;
@@ -206,6 +206,23 @@ fn announce(addresses: &Addresses, file: &Path) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     written().with_context(|| format!("the ready file {} cannot be written", file.display()))
+}
+
+/// With the bounds that the configuration sets.
+fn bounded(config: &Config, mut routes: Router) -> anyhow::Result<Router> {
+    for (action, most) in &config.engine.action_running_max {
+        anyhow::ensure!(
+            routes.bound(action, *most),
+            "engine.action_running_max: there is no action {action:?}; there are: {}",
+            names(&routes)
+        );
+    }
+    Ok(routes)
+}
+
+fn names(routes: &Router) -> String {
+    let names: std::collections::BTreeSet<&str> = routes.actions().map(AsRef::as_ref).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(feature = "demo")]

@@ -38,7 +38,8 @@ impl<'c> RequestBuilder<'c> {
         Self { id: Some(id.into()), ..self }
     }
 
-    /// About the request itself, as an object: `run_at` or `delay_ms` delay its start.
+    /// About the request itself, as an object: `run_at` or `delay_ms` delay its start, `priority` ranks it within its
+    /// tenant.
     pub fn metadata<T: Serialize + ?Sized>(self, metadata: &T) -> Self {
         Self { metadata: Some(Json::of(metadata)), ..self }
     }

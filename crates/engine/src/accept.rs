@@ -24,7 +24,7 @@ use crate::{
     router::Route,
     run::Run,
     session::Session,
-    store::{Enqueued, Fingerprint, NewRequest},
+    store::{Enqueued, Fingerprint, NewRequest, Priority},
 };
 
 /// What a message comes to.
@@ -147,8 +147,8 @@ fn plan(
 ) -> Result<Plan, ErrorBody> {
     let takes = estimate(core, route, &payload)?;
     let now = core.clock.now();
-    let run_at = run_at(request.metadata.as_ref(), now, core.settings.retention)?;
-    let short = takes < core.settings.short_limit && !route.durable && run_at <= now;
+    let Schedule { run_at, priority } = schedule(request.metadata.as_ref(), now, core.settings.retention)?;
+    let short = takes < core.settings.short_limit && !route.always_queued() && run_at <= now;
     let new = NewRequest {
         key: session.caller.key(id),
         connection: Some(session.connection.clone()),
@@ -157,6 +157,7 @@ fn plan(
         payload,
         created_at: now,
         run_at,
+        priority: priority.unwrap_or(route.priority),
         max_retries: route.retries,
         repeatable: !short || route.repeatable,
     };
@@ -186,27 +187,35 @@ fn estimate(core: &Core, route: &Route, payload: &Json) -> Result<Duration, Erro
 
 /// What a message's metadata may say.
 #[derive(Deserialize)]
-struct Schedule {
+struct Wishes {
     run_at: Option<Timestamp>,
     delay_ms: Option<u64>,
+    priority: Option<Priority>,
 }
 
-fn run_at(metadata: Option<&Json>, now: Timestamp, ahead_max: Duration) -> Result<Timestamp, ErrorBody> {
-    let Some(metadata) = metadata else { return Ok(now) };
+/// When a request runs, and before which others.
+struct Schedule {
+    run_at: Timestamp,
+    priority: Option<Priority>,
+}
+
+fn schedule(metadata: Option<&Json>, now: Timestamp, ahead_max: Duration) -> Result<Schedule, ErrorBody> {
+    let Some(metadata) = metadata else { return Ok(Schedule { run_at: now, priority: None }) };
     let invalid = |path: &str, message: &str| {
         ErrorBody::new(ErrorCode::ValidationError, "the message's metadata is not valid")
             .at(format!("metadata{path}"), message)
     };
     let mut json = serde_json::Deserializer::from_str(metadata.as_str());
-    let schedule: Schedule = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+    let wishes: Wishes = serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let what = placeless(e.inner());
         match e.path().to_string() {
             path if path == "." => invalid("", &what),
             path => invalid(&format!(".{path}"), &what),
         }
     })?;
-    let (field, at) = match (schedule.run_at, schedule.delay_ms) {
-        (None, None) => return Ok(now),
+    let priority = wishes.priority;
+    let (field, at) = match (wishes.run_at, wishes.delay_ms) {
+        (None, None) => return Ok(Schedule { run_at: now, priority }),
         (Some(at), None) => (".run_at", at),
         (None, Some(delay)) => (".delay_ms", now + Duration::from_millis(delay)),
         (Some(_), Some(_)) => return Err(invalid("", "give run_at or delay_ms, not both")),
@@ -214,7 +223,7 @@ fn run_at(metadata: Option<&Json>, now: Timestamp, ahead_max: Duration) -> Resul
     if at > now + ahead_max {
         return Err(invalid(field, &format!("at most {} seconds ahead", ahead_max.as_secs())));
     }
-    Ok(at.max(now))
+    Ok(Schedule { run_at: at.max(now), priority })
 }
 
 /// Stores a request for the workers. Acknowledged only once it is durable.

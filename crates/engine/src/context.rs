@@ -4,12 +4,12 @@ use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use streamer_protocol::{Action, Json, RequestId, TenantId, UserId};
+use streamer_protocol::{Action, ErrorCode, Json, RequestId, TenantId, UserId};
 
 use crate::{
     Failure,
     run::{Run, too_large},
-    store::{ArtifactId, NewArtifact},
+    store::{ArtifactId, ErrorKind, NewArtifact},
 };
 
 /// A handler's view of the request that it runs. Cheap to clone.
@@ -184,7 +184,15 @@ impl Run {
             expires_at: created_at + core.settings.retention,
             bytes,
         };
-        let kept = core.persist(|| core.store.keep(new.clone())).await.map_err(Failure::retry)?;
+        let quota = &core.settings.quota;
+        let kept =
+            core.persist(|| core.store.keep(new.clone(), quota)).await.map_err(|e| match e.kind() {
+                // Nobody tries a short run again but its sender, who is told why.
+                ErrorKind::Full if self.lease().is_none() => {
+                    Failure::reject("there is no room to keep this file").code(ErrorCode::Overloaded)
+                }
+                _ => Failure::retry(e),
+            })?;
         Ok(ArtifactLink {
             url: format!("{}/{}", core.settings.artifacts_url, kept.id),
             id: kept.id.to_string(),

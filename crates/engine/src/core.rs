@@ -17,7 +17,7 @@ use crate::{
     random::Random,
     run::Run,
     session::Session,
-    store::{self, ErrorKind, LogEntry, RequestKey, SharedStore, Summary, WorkerId},
+    store::{self, ErrorKind, LogEntry, RequestKey, RunningMax, SharedStore, Summary, WorkerId},
 };
 
 /// Between the tries of one write to the store.
@@ -31,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) router: Router,
+    /// The router's bounds, as the store takes them.
+    pub(crate) running_max: RunningMax,
     pub(crate) worker: WorkerId,
     pub(crate) settings: Settings,
     pub(crate) live: Live,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
-use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, RequestStatus};
+use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, RequestStatus, TenantId};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -20,7 +20,7 @@ use crate::{
     session::{Caller, Credentials, Session},
     store::{
         self, Cancelled, ConnectionFilter, ConnectionRecord, EntryBody, ErrorKind, Outcome, Page, PageQuery,
-        Record, RequestFilter, RequestKey, SharedStore, Summary, WorkerId,
+        Record, RequestFilter, RequestKey, SharedStore, Summary, Usage, WorkerId,
     },
     worker,
 };
@@ -79,6 +79,7 @@ impl Engine {
             store,
             clock,
             random,
+            running_max: router.bounds(),
             router,
             worker,
             settings,
@@ -181,6 +182,13 @@ impl Engine {
     ) -> Result<Page<ConnectionRecord>, ErrorBody> {
         let core = &self.core;
         core.persist(|| core.store.connections(filter, page)).await.map_err(|e| refusal(core, &e))
+    }
+
+    /// What a tenant has open, runs and keeps.
+    pub async fn usage(&self, tenant: &TenantId) -> Result<Usage, ErrorBody> {
+        let core = &self.core;
+        let now = core.clock.now();
+        core.persist(|| core.store.usage(tenant, now)).await.map_err(|e| refusal(core, &e))
     }
 
     /// Asks to end a request.

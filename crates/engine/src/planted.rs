@@ -26,6 +26,8 @@ pub enum Bug {
     RunAtIgnored,
     /// A cancelled request counts as open for ever.
     QuotaLeak,
+    /// More requests of an action run than may.
+    BoundIgnored,
 }
 
 #[cfg(not(feature = "planted"))]

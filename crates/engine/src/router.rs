@@ -7,6 +7,7 @@ use streamer_protocol::Action;
 use crate::{
     builtin::Builtin,
     handler::{Handler, IntoHandler},
+    store::{Priority, RunningMax},
 };
 
 /// The actions that an application offers.
@@ -36,6 +37,16 @@ pub(crate) struct Route {
     pub(crate) timeout: Option<Duration>,
     pub(crate) durable: bool,
     pub(crate) repeatable: bool,
+    pub(crate) priority: Priority,
+    pub(crate) running_max: Option<u32>,
+}
+
+impl Route {
+    /// Whether its requests are stored before they run, however short: only the queue keeps ids for good, and only
+    /// the queue counts what runs.
+    pub(crate) fn always_queued(&self) -> bool {
+        self.durable || self.running_max.is_some()
+    }
 }
 
 impl Router {
@@ -61,6 +72,8 @@ impl Router {
             timeout: None,
             durable: false,
             repeatable: false,
+            priority: Priority::default(),
+            running_max: None,
         };
         let earlier = self.routes.insert(action.clone(), Arc::new(route));
         assert!(earlier.is_none(), "action {name:?} is there twice");
@@ -99,6 +112,37 @@ impl Router {
         self.describe(|route| route.repeatable = true)
     }
 
+    /// The rank of the action's requests among their tenant's, unless a request has one of its own.
+    #[must_use]
+    pub fn priority(self, priority: Priority) -> Self {
+        self.describe(|route| route.priority = priority)
+    }
+
+    /// How many requests of the action run at once, of all tenants and on all nodes; the others wait. Its requests are
+    /// always queued: only the queue counts them.
+    ///
+    /// # Panics
+    /// When `most` is 0: none would ever run.
+    #[must_use]
+    pub fn running_max(self, most: u32) -> Self {
+        assert!(most > 0, "an action of which none may run");
+        self.describe(|route| route.running_max = Some(most))
+    }
+
+    /// Bounds an action that is there, as [`running_max`](Self::running_max) does: what a configuration says of it.
+    /// False if there is no such action.
+    ///
+    /// # Panics
+    /// When `most` is 0.
+    #[must_use]
+    pub fn bound(&mut self, action: &str, most: u32) -> bool {
+        assert!(most > 0, "an action of which none may run");
+        let route = Action::parse(action).ok().and_then(|action| self.routes.get_mut(&action));
+        let Some(route) = route else { return false };
+        Arc::get_mut(route).expect("nobody else has the router yet").running_max = Some(most);
+        true
+    }
+
     /// Adds the actions of another router.
     ///
     /// # Panics
@@ -116,6 +160,11 @@ impl Router {
     /// The names of its actions, in no order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.routes.keys()
+    }
+
+    pub(crate) fn bounds(&self) -> RunningMax {
+        let bound = |(action, route): (&Action, &Arc<Route>)| Some((action.clone(), route.running_max?));
+        self.routes.iter().filter_map(bound).collect()
     }
 
     pub(crate) fn route(&self, action: &Action) -> Option<&Arc<Route>> {

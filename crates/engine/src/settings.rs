@@ -17,7 +17,7 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// How many queued requests run at once.
     pub running_max: usize,
-    /// How many requests may be open, in all and per tenant.
+    /// How much may be open and kept, in all and per tenant.
     pub quota: Quota,
     /// What a client is told to wait when the queue is full.
     pub overloaded_retry_after: Duration,
@@ -59,6 +59,8 @@ pub struct Settings {
     pub connection_ttl: Duration,
 }
 
+const GIB: u64 = 1024 * 1024 * 1024;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -67,7 +69,12 @@ impl Default for Settings {
             lease: Duration::from_secs(30),
             poll_interval: Duration::from_secs(1),
             running_max: 256,
-            quota: Quota { open_max: 100_000, tenant_open_max: 10_000 },
+            quota: Quota {
+                open_max: 100_000,
+                tenant_open_max: 10_000,
+                stored_bytes_max: 64 * GIB,
+                tenant_stored_bytes_max: 8 * GIB,
+            },
             overloaded_retry_after: Duration::from_secs(2),
             retry_backoff: Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300) },
             takeovers_max: 10,

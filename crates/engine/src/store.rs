@@ -7,6 +7,7 @@ mod artifact;
 mod connection;
 mod error;
 mod request;
+mod share;
 
 use std::sync::Arc;
 
@@ -17,9 +18,10 @@ pub use artifact::{Artifact, ArtifactBody, ArtifactId, NewArtifact};
 pub use connection::{ConnectionFilter, ConnectionRecord};
 pub use error::{Error, ErrorKind, Result};
 pub use request::{
-    Cancelled, Claim, Enqueued, EntryBody, Fingerprint, Lease, LogEntry, NewRequest, Outcome, ProgressState,
-    Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Summary, WorkerId,
+    Cancelled, Claim, Claimed, Enqueued, EntryBody, Fingerprint, Lease, LogEntry, NewRequest, Outcome,
+    ProgressState, Promoted, Record, Renewed, RequestFilter, RequestKey, Summary, WorkerId,
 };
+pub use share::{Priority, Quota, RunningMax, Usage};
 
 /// One page of a longer list.
 #[derive(Debug, Clone)]
@@ -43,7 +45,8 @@ pub struct PageQuery {
 /// Who is connected.
 #[async_trait]
 pub trait Connections: Send + Sync {
-    /// Durable once this returns. A second `connect` with the same id replaces the record.
+    /// Stored once this returns, so that it outlives the process. It need not outlive the machine: no connection
+    /// does. A second `connect` with the same id replaces the record.
     async fn connect(&self, connection: &ConnectionRecord) -> Result<()>;
 
     /// The record, if it is there.
@@ -92,22 +95,26 @@ pub trait Requests: Send + Sync {
         lease_until: Timestamp,
     ) -> Result<Promoted>;
 
-    /// Leases at most `limit` due requests, those due longest first: PENDING and RETRYING ones whose `run_at`
-    /// has come, and PROCESSING ones whose lease has run out. Each claim carries a new fence and counts an
-    /// attempt (and, when it takes over a lease that ran out, a takeover). From the second attempt on, the
-    /// chunks that the checkpoint does not cover are removed and a restart is appended.
-    /// Atomic: status, lease, attempt, voided chunks and the restart.
+    /// Leases at most `limit` due requests: PENDING and RETRYING ones whose `run_at` has come, and PROCESSING ones
+    /// whose lease has run out. Each claim carries a new fence and counts an attempt (and, when it takes over a
+    /// lease that ran out, a takeover). From the second attempt on, the chunks that the checkpoint does not cover
+    /// are removed and a restart is appended.
+    ///
+    /// Fair between tenants: each goes to the tenant that runs the fewest; among equals they take turns, and one
+    /// that had nothing open begins behind those that wait for theirs. Within a tenant the highest priority goes
+    /// first, and then what is due longest. An action that runs as often as `running_max` lets it is passed over.
+    /// A request runs as long as its lease holds.
+    ///
+    /// Atomic: status, lease, attempt, voided chunks and the restart. Durable, but for first attempts: one need not
+    /// outlive the machine, whose request then waits as before.
     async fn claim(
         &self,
         worker: &WorkerId,
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Claim>>;
-
-    /// When the next request will be due to be claimed (its start, its retry or the end of its lease), if any
-    /// waits. A moment that has passed means now.
-    async fn next_due(&self) -> Result<Option<Timestamp>>;
+        running_max: &RunningMax,
+    ) -> Result<Claimed>;
 
     /// Prolongs leases, also those that ran out while nobody claimed the request. The answer has one item per
     /// lease, in order.
@@ -180,6 +187,12 @@ pub trait Requests: Send + Sync {
     /// How many requests have not ended, in all tenants.
     async fn open_requests(&self) -> Result<u64>;
 
+    /// How many bytes are kept, in all tenants; see [`Usage::stored_bytes`].
+    async fn stored_bytes(&self) -> Result<u64>;
+
+    /// What a tenant has open, runs and keeps.
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage>;
+
     /// Removes at most `limit` ended requests whose `expires_at` has come, with their logs. Returns how many.
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64>;
 }
@@ -188,8 +201,9 @@ pub trait Requests: Send + Sync {
 #[async_trait]
 pub trait Artifacts: Send + Sync {
     /// Durable once this returns. Safe to repeat: the same bytes of the same owner again are those that are
-    /// kept. Anything else under a taken id is [`ErrorKind::Conflict`].
-    async fn keep(&self, new: NewArtifact) -> Result<Artifact>;
+    /// kept. Anything else under a taken id is [`ErrorKind::Conflict`]. What the tenant's or all tenants' stored
+    /// bytes leave no room for is [`ErrorKind::Full`]. Atomic: the file and the quota.
+    async fn keep(&self, new: NewArtifact, quota: &Quota) -> Result<Artifact>;
 
     /// What is known of it and its bytes, if `tenant` and `user` own it. Somebody else's is not there.
     async fn artifact(

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use streamer_protocol::{Action, ErrorBody, Json, RequestId, RequestStatus, TenantId, Timestamp, UserId};
 
-use crate::store::{Outcome, ProgressState, Record, Summary};
+use crate::store::{Outcome, Priority, ProgressState, Record, Summary};
 
 /// Where a request stands: the answer of `status`, and an item of `requests`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct RequestView {
     pub action: Action,
     /// Where it stands.
     pub status: RequestStatus,
+    /// Its rank among its tenant's requests.
+    #[serde(default)]
+    pub priority: Priority,
     /// The newest progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressState>,
@@ -76,6 +79,7 @@ impl From<&Summary> for RequestView {
             user_id: None,
             action: summary.action.clone(),
             status: summary.status,
+            priority: summary.priority,
             progress: summary.progress.clone(),
             attempt: summary.attempt,
             retry_count: summary.retry_count,

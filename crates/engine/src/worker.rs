@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use streamer_protocol::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -10,7 +11,7 @@ use crate::{
     core::Core,
     drive,
     run::Interruption,
-    store::{Lease, Renewed},
+    store::{Claimed, Lease, Renewed},
 };
 
 /// At most so many requests are claimed in one step.
@@ -39,8 +40,10 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
         let free = slots.available_permits() + 1;
         let wanted = u32::try_from(free.min(CLAIM_MAX)).unwrap_or(u32::MAX);
         let now = core.clock.now();
-        let claims = match core.store.claim(&core.worker, now, now + core.settings.lease, wanted).await {
-            Ok(claims) => claims,
+        let lease_until = now + core.settings.lease;
+        let claiming = core.store.claim(&core.worker, now, lease_until, wanted, &core.running_max);
+        let Claimed { claims, next_due } = match claiming.await {
+            Ok(claimed) => claimed,
             Err(e) => {
                 warn!(error = %e, "requests could not be claimed");
                 drop(slot);
@@ -63,31 +66,18 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
         }
         drop(first);
         if !took_all {
-            wait_for_work(&core, &stop).await;
+            wait_for_work(&core, next_due, &stop).await;
         }
     }
 }
 
-/// Until something was enqueued, something is due, or it is time to look again.
-async fn wait_for_work(core: &Core, stop: &CancellationToken) {
-    let woken = core.wake.notified();
-    tokio::pin!(woken);
-    if woken.as_mut().enable() {
-        // Something was enqueued meanwhile: no need to look when the next is due.
-        return;
-    }
-    let next_due = match core.store.next_due().await {
-        Ok(next_due) => next_due,
-        Err(e) => {
-            warn!(error = %e, "the queue could not be looked at");
-            None
-        }
-    };
+/// Until something was enqueued, something is due, an action has room again, or it is time to look again.
+async fn wait_for_work(core: &Core, next_due: Option<Timestamp>, stop: &CancellationToken) {
     let poll = core.settings.poll_interval;
     let wait = next_due.map_or(poll, |due| due.since(core.clock.now()).min(poll));
     tokio::select! {
         biased;
-        () = woken => {}
+        () = core.wake.notified() => {}
         () = pause(wait, stop) => {}
     }
 }
@@ -164,6 +154,9 @@ pub(crate) async fn measure(core: Arc<Core>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Ok(open) = core.store.open_requests().await {
             metrics::gauge!("streamer_requests_open").set(open as f64);
+        }
+        if let Ok(bytes) = core.store.stored_bytes().await {
+            metrics::gauge!("streamer_stored_bytes").set(bytes as f64);
         }
         metrics::gauge!("streamer_requests_running").set(core.running.count() as f64);
         metrics::gauge!("streamer_requests_followed").set(core.live.followed() as f64);

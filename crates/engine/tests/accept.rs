@@ -146,6 +146,8 @@ async fn a_delay_that_makes_no_sense_is_named() {
         (json!({ "delay_ms": u64::MAX }), "metadata.delay_ms"),
         (json!({ "run_at": later }), "metadata.run_at"),
         (json!({ "run_at": later, "delay_ms": 1 }), "metadata"),
+        (json!({ "priority": 11 }), "metadata.priority"),
+        (json!({ "priority": "high" }), "metadata.priority"),
     ] {
         client.send(json!({ "id": "a", "action": "long", "metadata": metadata })).await;
         let answer = client.take().pop().expect("answered at once");
@@ -160,7 +162,7 @@ async fn a_delay_that_makes_no_sense_is_named() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_says_when_to_come_back_and_still_knows_what_it_has() {
     let world = World::new();
-    let quota = Quota { open_max: 2, tenant_open_max: 2 };
+    let quota = Quota { open_max: 2, tenant_open_max: 2, ..Settings::default().quota };
     let node = world.node("n", routes(), Settings { quota, ..Settings::default() });
     let client = node.connect("c", "ada").await;
     assert_eq!(client.answer("1", "long", json!({})).await["type"], "acknowledgment");

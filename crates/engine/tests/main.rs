@@ -10,6 +10,7 @@ mod queue;
 mod resume;
 mod retry;
 mod sender;
+mod share;
 mod short;
 mod stop;
 mod support;

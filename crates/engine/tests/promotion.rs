@@ -147,7 +147,7 @@ async fn the_same_request_sent_again_joins_the_run_that_is_stored() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_stored_is_told_unless_it_ends_well_meanwhile() {
     let world = World::new();
-    let quota = Quota { open_max: 0, tenant_open_max: 0 };
+    let quota = Quota { open_max: 0, tenant_open_max: 0, ..Settings::default().quota };
     let node = world.working("n", routes(), Settings { quota, ..Settings::default() });
     let client = node.connect("c", "ada").await;
     let full = client.answer("full", "nap", json!(60_000)).await;

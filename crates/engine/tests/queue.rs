@@ -159,7 +159,7 @@ async fn the_queue_survives_a_store_that_is_away_for_a_while() {
     let world = World::new();
     let node = world.working("n", routes, Settings::default());
     let client = node.connect("c", "ada").await;
-    for method in ["claim", "next_due", "finish"] {
+    for method in ["claim", "finish"] {
         world.faults.always(method, Fault::Refuse);
     }
     client.ask("a", "count", json!({})).await;

@@ -98,9 +98,24 @@ impl Node {
         self.connect_with(connection, user, |fake, id| fake.open(id)).await
     }
 
+    /// Connects the user `ada` of a tenant.
+    pub(crate) async fn connect_of(&self, tenant: &str) -> Client {
+        self.connect_as(&format!("of {tenant}"), tenant, "ada", |fake, id| fake.open(id)).await
+    }
+
     pub(crate) async fn connect_with(
         &self,
         connection: &str,
+        user: &str,
+        open: impl FnOnce(&FakeConnections, &ConnectionId),
+    ) -> Client {
+        self.connect_as(connection, "acme", user, open).await
+    }
+
+    async fn connect_as(
+        &self,
+        connection: &str,
+        tenant: &str,
         user: &str,
         open: impl FnOnce(&FakeConnections, &ConnectionId),
     ) -> Client {
@@ -109,7 +124,7 @@ impl Node {
         let record = ConnectionRecord {
             id,
             user: UserId::new(user),
-            tenant: TenantId::new("acme"),
+            tenant: TenantId::new(tenant),
             endpoint: "here".to_owned(),
             connected_at: BEGIN,
             last_ping: BEGIN,

@@ -25,7 +25,8 @@ pub struct Request {
     /// What the action needs; `{}` when missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Json>,
-    /// About the request itself: `run_at` (RFC 3339) or `delay_ms` delay the start of queued work. An object.
+    /// About the request itself, an object: `run_at` (RFC 3339) or `delay_ms` delay the start of queued work,
+    /// `priority` (-10 to 10) ranks it within its tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<std::collections::BTreeMap<String, Json>>"))]
     pub metadata: Option<Json>,

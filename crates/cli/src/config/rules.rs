@@ -43,6 +43,8 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         ("engine.running_max", engine.running_max as u64),
         ("engine.queue_depth_max", engine.queue_depth_max),
         ("engine.tenant_queue_depth_max", engine.tenant_queue_depth_max),
+        ("engine.stored_bytes_max", engine.stored_bytes_max),
+        ("engine.tenant_stored_bytes_max", engine.tenant_stored_bytes_max),
         ("engine.retention_s", engine.retention_s.0),
         ("engine.chunk_bytes_max", engine.chunk_bytes_max),
         ("engine.log_bytes_max", engine.log_bytes_max),
@@ -60,6 +62,11 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     ] {
         if value == 0 {
             mistakes.push(name, "must be at least 1");
+        }
+    }
+    for (action, most) in &engine.action_running_max {
+        if *most == 0 {
+            mistakes.push("engine.action_running_max", format!("{action}: must be at least 1"));
         }
     }
     #[cfg(feature = "demo")]
@@ -184,7 +191,12 @@ impl Config {
             attempt_timeout: engine.attempt_timeout_s.into(),
             lease: engine.lease_s.into(),
             running_max: engine.running_max,
-            quota: Quota { open_max: engine.queue_depth_max, tenant_open_max: engine.tenant_queue_depth_max },
+            quota: Quota {
+                open_max: engine.queue_depth_max,
+                tenant_open_max: engine.tenant_queue_depth_max,
+                stored_bytes_max: engine.stored_bytes_max,
+                tenant_stored_bytes_max: engine.tenant_stored_bytes_max,
+            },
             overloaded_retry_after: engine.overloaded_retry_after_ms.into(),
             retry_backoff: Backoff { base: engine.retry_base_ms.into(), max: engine.retry_max_ms.into() },
             takeovers_max: engine.takeovers_max,

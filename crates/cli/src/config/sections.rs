@@ -138,10 +138,17 @@ pub(crate) struct Engine {
     pub(crate) lease_s: Seconds,
     /// How many queued requests run at once.
     pub(crate) running_max: usize,
+    /// How many requests of an action run at once, by the action's name. Such an action is always queued.
+    pub(crate) action_running_max: BTreeMap<String, u32>,
     /// How many requests may be open (not ended) in all tenants.
     pub(crate) queue_depth_max: u64,
     /// How many requests may be open in one tenant.
     pub(crate) tenant_queue_depth_max: u64,
+    /// How many bytes of payloads, chunks, outcomes and artifacts may be kept, of all tenants. Above it nothing more
+    /// is taken in.
+    pub(crate) stored_bytes_max: u64,
+    /// How many of them one tenant may keep.
+    pub(crate) tenant_stored_bytes_max: u64,
     /// What a client is told to wait when the queue is full.
     pub(crate) overloaded_retry_after_ms: Millis,
     /// The wait before the second attempt; it doubles from attempt to attempt.
@@ -177,8 +184,11 @@ impl Default for Engine {
             attempt_timeout_s: seconds(engine.attempt_timeout),
             lease_s: seconds(engine.lease),
             running_max: engine.running_max,
+            action_running_max: BTreeMap::new(),
             queue_depth_max: engine.quota.open_max,
             tenant_queue_depth_max: engine.quota.tenant_open_max,
+            stored_bytes_max: engine.quota.stored_bytes_max,
+            tenant_stored_bytes_max: engine.quota.tenant_stored_bytes_max,
             overloaded_retry_after_ms: millis(engine.overloaded_retry_after),
             retry_base_ms: millis(engine.retry_backoff.base),
             retry_max_ms: millis(engine.retry_backoff.max),

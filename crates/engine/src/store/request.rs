@@ -10,6 +10,8 @@ use streamer_protocol::{
     Restart, ServerFrame, TenantId, Timestamp, UserId,
 };
 
+use super::Priority;
+
 /// A request's name: an id means nothing outside its user and tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestKey {
@@ -116,20 +118,13 @@ pub struct NewRequest {
     pub created_at: Timestamp,
     /// Not before this.
     pub run_at: Timestamp,
+    /// Its rank among its tenant's requests.
+    pub priority: Priority,
     /// How often a failed attempt is repeated.
     pub max_retries: u32,
     /// Whether it may run again after its worker died. False only for promoted requests whose action is not
     /// declared repeatable.
     pub repeatable: bool,
-}
-
-/// How many requests may be open (not ended) at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Quota {
-    /// In all tenants.
-    pub open_max: u64,
-    /// In the request's tenant.
-    pub tenant_open_max: u64,
 }
 
 /// Who works.
@@ -218,6 +213,15 @@ pub struct Claim {
     pub restart: Option<LogEntry>,
 }
 
+/// What a worker got.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// What it is to work on now.
+    pub claims: Vec<Claim>,
+    /// When the next request will be due that was not: its start, its retry or the end of its lease.
+    pub next_due: Option<Timestamp>,
+}
+
 /// A request without its contents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
@@ -227,6 +231,8 @@ pub struct Summary {
     pub connection: Option<ConnectionId>,
     /// What is asked for.
     pub action: Action,
+    /// Its rank among its tenant's requests.
+    pub priority: Priority,
     /// Where it stands.
     pub status: RequestStatus,
     /// The newest progress.
@@ -307,6 +313,15 @@ impl Outcome {
             Self::Completed(_) => RequestStatus::Completed,
             Self::Failed(_) => RequestStatus::Failed,
             Self::Cancelled(_) => RequestStatus::Cancelled,
+        }
+    }
+
+    /// As JSON text: how a store keeps it, and what counts as its bytes.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        match self {
+            Self::Completed(result) => result.clone(),
+            Self::Failed(error) | Self::Cancelled(error) => Json::of(error).expect("an error prints"),
         }
     }
 }

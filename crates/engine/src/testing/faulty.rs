@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 
 use crate::store::{
-    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claim, ConnectionFilter, ConnectionRecord,
+    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
     Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
-    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, Summary,
-    WorkerId,
+    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
+    Summary, Usage, WorkerId,
 };
 
 /// What goes wrong with a call.
@@ -139,12 +139,9 @@ impl<S: Requests> Requests for Faulty<S> {
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Claim>> {
-        self.call("claim", self.store.claim(worker, now, lease_until, limit)).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>> {
-        self.call("next_due", self.store.next_due()).await
+        running_max: &RunningMax,
+    ) -> Result<Claimed> {
+        self.call("claim", self.store.claim(worker, now, lease_until, limit, running_max)).await
     }
 
     async fn renew(&self, leases: &[Lease], lease_until: Timestamp) -> Result<Vec<Renewed>> {
@@ -207,6 +204,14 @@ impl<S: Requests> Requests for Faulty<S> {
         self.call("open_requests", self.store.open_requests()).await
     }
 
+    async fn stored_bytes(&self) -> Result<u64> {
+        self.call("stored_bytes", self.store.stored_bytes()).await
+    }
+
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage> {
+        self.call("usage", self.store.usage(tenant, now)).await
+    }
+
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
         self.call("purge_requests", self.store.purge_requests(now, limit)).await
     }
@@ -214,8 +219,8 @@ impl<S: Requests> Requests for Faulty<S> {
 
 #[async_trait]
 impl<S: Artifacts> Artifacts for Faulty<S> {
-    async fn keep(&self, new: NewArtifact) -> Result<Artifact> {
-        self.call("keep", self.store.keep(new)).await
+    async fn keep(&self, new: NewArtifact, quota: &Quota) -> Result<Artifact> {
+        self.call("keep", self.store.keep(new, quota)).await
     }
 
     async fn artifact(

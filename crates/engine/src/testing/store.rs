@@ -6,14 +6,18 @@ mod requests;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
+use streamer_protocol::{Action, ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 
-use self::{artifacts::StoredArtifacts, connections::StoredConnections, requests::StoredRequests};
+use self::{
+    artifacts::StoredArtifacts,
+    connections::StoredConnections,
+    requests::{Kept, StoredRequests},
+};
 use crate::store::{
-    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claim, ConnectionFilter, ConnectionRecord,
+    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
     Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
-    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, Summary,
-    WorkerId,
+    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
+    Summary, Usage, WorkerId,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -29,6 +33,18 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// How many requests of an action run at `now`: their lease holds.
+    #[must_use]
+    pub fn running_of_action(&self, action: &Action, now: Timestamp) -> u64 {
+        self.requests.lock().running_of_action(action, now)
+    }
+
+    /// The bytes of artifacts.
+    fn kept(&self, tenant: &TenantId) -> Kept {
+        let artifacts = self.artifacts.lock();
+        Kept { all: artifacts.bytes(None), tenant: artifacts.bytes(Some(tenant)) }
     }
 }
 
@@ -94,7 +110,8 @@ impl Connections for MemoryStore {
 #[async_trait]
 impl Requests for MemoryStore {
     async fn enqueue(&self, new: &NewRequest, quota: &Quota) -> Result<Enqueued> {
-        self.requests.lock().enqueue(new, quota)
+        let kept = self.kept(&new.key.tenant);
+        self.requests.lock().enqueue(new, quota, kept)
     }
 
     async fn promote(
@@ -104,7 +121,8 @@ impl Requests for MemoryStore {
         worker: &WorkerId,
         lease_until: Timestamp,
     ) -> Result<Promoted> {
-        self.requests.lock().promote(new, quota, worker, lease_until)
+        let kept = self.kept(&new.key.tenant);
+        self.requests.lock().promote(new, quota, kept, worker, lease_until)
     }
 
     async fn claim(
@@ -113,12 +131,9 @@ impl Requests for MemoryStore {
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Claim>> {
-        Ok(self.requests.lock().claim(worker, now, lease_until, limit))
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>> {
-        Ok(self.requests.lock().next_due())
+        running_max: &RunningMax,
+    ) -> Result<Claimed> {
+        Ok(self.requests.lock().claim(worker, now, lease_until, limit, running_max))
     }
 
     async fn renew(&self, leases: &[Lease], lease_until: Timestamp) -> Result<Vec<Renewed>> {
@@ -181,6 +196,19 @@ impl Requests for MemoryStore {
         Ok(self.requests.lock().open())
     }
 
+    async fn stored_bytes(&self) -> Result<u64> {
+        Ok(self.requests.lock().bytes(None) + self.artifacts.lock().bytes(None))
+    }
+
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage> {
+        let requests = self.requests.lock();
+        Ok(Usage {
+            open: requests.open_of(tenant),
+            running: requests.running_of(tenant, now),
+            stored_bytes: requests.bytes(Some(tenant)) + self.kept(tenant).tenant,
+        })
+    }
+
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
         Ok(self.requests.lock().purge(now, limit))
     }
@@ -188,8 +216,10 @@ impl Requests for MemoryStore {
 
 #[async_trait]
 impl Artifacts for MemoryStore {
-    async fn keep(&self, new: NewArtifact) -> Result<Artifact> {
-        self.artifacts.lock().keep(new)
+    async fn keep(&self, new: NewArtifact, quota: &Quota) -> Result<Artifact> {
+        let requests = self.requests.lock();
+        let (all, tenant) = (requests.bytes(None), requests.bytes(Some(&new.tenant)));
+        self.artifacts.lock().keep(new, quota, Kept { all, tenant })
     }
 
     async fn artifact(

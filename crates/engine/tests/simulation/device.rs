@@ -34,6 +34,7 @@ pub(crate) struct Ask {
     pub(crate) action: String,
     pub(crate) work: Work,
     pub(crate) delay_ms: u64,
+    pub(crate) priority: i64,
 }
 
 pub(crate) struct Device {
@@ -159,7 +160,13 @@ impl Device {
         let not_before = self.world.clock.now() + Duration::from_millis(ask.delay_ms);
         self.world.ledger.sends(&self.key(&ask.id), not_before);
         self.follows(&ask.id, 0);
-        let metadata = if ask.delay_ms > 0 { json!({ "delay_ms": ask.delay_ms }) } else { json!({}) };
+        let mut metadata = json!({});
+        if ask.delay_ms > 0 {
+            metadata["delay_ms"] = ask.delay_ms.into();
+        }
+        if ask.priority != 0 {
+            metadata["priority"] = ask.priority.into();
+        }
         let message =
             json!({ "id": ask.id, "action": ask.action, "payload": ask.work, "metadata": metadata });
         self.say(&ask.id, &message).await;

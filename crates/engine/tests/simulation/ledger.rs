@@ -22,7 +22,7 @@ use streamer_engine::{
 use crate::{
     view::{row, row_is},
     weather::Weather,
-    work::{Done, Work},
+    work::{Done, NARROW_MAX, Work},
     world::BEGIN,
 };
 
@@ -168,6 +168,13 @@ impl Ledger {
             self.broken(format!("taken over from a worker that lives, in fair weather: {key:?}"));
         }
         self.leased(&claim.lease, life);
+    }
+
+    /// After a claim so many requests of the action `narrow` have a lease that holds.
+    pub(crate) fn runs(&self, narrow: u64) {
+        if narrow > u64::from(NARROW_MAX) {
+            self.broken(format!("{narrow} requests of an action run at once"));
+        }
     }
 
     /// The holder of a lease had its way.

@@ -71,3 +71,8 @@ fn run_at_ignored() {
 fn quota_leak() {
     is_found(Bug::QuotaLeak, &["not every request", "one more", "requests of"]);
 }
+
+#[test]
+fn bound_ignored() {
+    is_found(Bug::BoundIgnored, &["run at once"]);
+}

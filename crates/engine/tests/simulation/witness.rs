@@ -6,14 +6,15 @@ use async_trait::async_trait;
 use streamer_engine::{
     protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId},
     store::{
-        Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claim, ConnectionFilter, ConnectionRecord,
-        Connections, Enqueued, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page, PageQuery, Promoted,
-        Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, Summary, WorkerId,
+        Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
+        ConnectionRecord, Connections, Enqueued, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
+        PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
+        Summary, Usage, WorkerId,
     },
     testing::MemoryStore,
 };
 
-use crate::ledger::Ledger;
+use crate::{ledger::Ledger, work::narrow};
 
 /// A node's way to the store: tells the ledger what is done.
 pub(crate) struct Witness {
@@ -49,16 +50,14 @@ impl Requests for Witness {
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Claim>> {
-        let claims = self.store.claim(worker, now, lease_until, limit).await?;
-        for claim in &claims {
+        running_max: &RunningMax,
+    ) -> Result<Claimed> {
+        let claimed = self.store.claim(worker, now, lease_until, limit, running_max).await?;
+        for claim in &claimed.claims {
             self.ledger.claimed(claim, self.life);
         }
-        Ok(claims)
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>> {
-        self.store.next_due().await
+        self.ledger.runs(self.store.running_of_action(&narrow(), now));
+        Ok(claimed)
     }
 
     async fn renew(&self, leases: &[Lease], lease_until: Timestamp) -> Result<Vec<Renewed>> {
@@ -139,6 +138,14 @@ impl Requests for Witness {
         self.store.open_requests().await
     }
 
+    async fn stored_bytes(&self) -> Result<u64> {
+        self.store.stored_bytes().await
+    }
+
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage> {
+        self.store.usage(tenant, now).await
+    }
+
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
         self.store.purge_requests(now, limit).await
     }
@@ -181,8 +188,8 @@ impl Connections for Witness {
 
 #[async_trait]
 impl Artifacts for Witness {
-    async fn keep(&self, new: NewArtifact) -> Result<Artifact> {
-        self.store.keep(new).await
+    async fn keep(&self, new: NewArtifact, quota: &Quota) -> Result<Artifact> {
+        self.store.keep(new, quota).await
     }
 
     async fn artifact(

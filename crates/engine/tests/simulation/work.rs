@@ -3,7 +3,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use streamer_engine::{Context, Failure, Router, store::RequestKey};
+use streamer_engine::{Context, Failure, Router, protocol::Action, store::RequestKey};
 
 use crate::{dice::Dice, ledger::Ledger, node::Life};
 
@@ -85,7 +85,10 @@ struct Place {
 pub(crate) const ON_PURPOSE: &str = "a panic on purpose";
 
 /// Which actions there are; long ones are asked for twice as often.
-pub(crate) const ACTIONS: [&str; 6] = ["short", "repeatable", "durable", "long", "long", "hurried"];
+pub(crate) const ACTIONS: [&str; 7] = ["short", "repeatable", "durable", "long", "long", "hurried", "narrow"];
+
+/// How many of the action `narrow` run at once, on all nodes.
+pub(crate) const NARROW_MAX: u32 = 2;
 
 impl Work {
     pub(crate) fn of(owner: &str, dice: &Dice) -> Self {
@@ -119,6 +122,11 @@ impl Step {
     }
 }
 
+/// The action that has a bound.
+pub(crate) fn narrow() -> Action {
+    Action::parse("narrow").expect("valid")
+}
+
 pub(crate) fn routes(ledger: &Arc<Ledger>, life: &Arc<Life>) -> Router {
     let handler = || {
         let (ledger, life) = (Arc::clone(ledger), Arc::clone(life));
@@ -139,6 +147,9 @@ pub(crate) fn routes(ledger: &Arc<Ledger>, life: &Arc<Life>) -> Router {
         .action("hurried", handler())
         .takes(minute)
         .timeout(Duration::from_secs(2))
+        .retries(1)
+        .action("narrow", handler())
+        .running_max(NARROW_MAX)
         .retries(1)
 }
 

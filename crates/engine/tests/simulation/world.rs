@@ -14,7 +14,7 @@ use streamer_engine::{
     Backoff, Caller, Settings,
     clock::Clock,
     protocol::{Action, ErrorBody, ErrorCode, Json, RequestId, TenantId, Timestamp, UserId},
-    store::{Enqueued, Fingerprint, NewRequest, Outcome, Quota, RequestKey, Requests},
+    store::{Enqueued, Fingerprint, NewRequest, Outcome, Priority, Quota, RequestKey, Requests},
     testing::{MemoryStore, PausedClock},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -154,6 +154,7 @@ fn devices(world: &Arc<World>, dice: &Dice) -> Vec<Device> {
             action: (*dice.one_of(&ACTIONS)).to_owned(),
             work: Work::of(&owner, dice),
             delay_ms: if dice.percent(12) { 500 + dice.below(4_000) } else { 0 },
+            priority: if dice.percent(30) { dice.below(21).cast_signed() - 10 } else { 0 },
         };
         let asks: Vec<Ask> = (0..1 + dice.below(3)).map(ask).collect();
         for name in ["desk", "phone"].iter().take(1 + usize::from(dice.percent(40))) {
@@ -183,7 +184,11 @@ impl World {
             attempt_timeout: Duration::from_secs(20),
             lease: Duration::from_secs(5),
             running_max: 1 + usize::try_from(dice.below(8)).expect("fits"),
-            quota: Quota { open_max: 4 + dice.below(8), tenant_open_max: 2 + dice.below(5) },
+            quota: Quota {
+                open_max: 4 + dice.below(8),
+                tenant_open_max: 2 + dice.below(5),
+                ..Settings::default().quota
+            },
             retry_backoff: Backoff { base: Duration::from_millis(200), max: Duration::from_secs(2) },
             cancel_grace: Duration::from_millis(500),
             connection_in_flight_max: 6,
@@ -266,6 +271,7 @@ impl World {
             fingerprint,
             created_at: now,
             run_at,
+            priority: Priority::default(),
             max_retries: 0,
             repeatable: true,
         }

@@ -33,7 +33,7 @@ async fn read(store: &SharedStore, tenant: &str, user: &str, n: u8) -> Option<(A
 }
 
 async fn keep(store: &SharedStore, new: &NewArtifact) -> Artifact {
-    store.keep(new.clone()).await.expect("keeps")
+    store.keep(new.clone(), &PLENTY).await.expect("keeps")
 }
 
 /// What comes back is what went in.
@@ -68,7 +68,7 @@ pub async fn an_id_is_never_given_twice(store: SharedStore) {
     let theirs = NewArtifact { user: UserId::new("bob"), ..report(1) };
     let another = NewArtifact { bytes: Bytes::from_static(b"else"), ..report(1) };
     for taken in [theirs, another] {
-        assert_eq!(refusal(store.keep(taken).await), ErrorKind::Conflict);
+        assert_eq!(refusal(store.keep(taken, &PLENTY).await), ErrorKind::Conflict);
     }
     assert_eq!(read(&store, "acme", "ada", 1).await, Some((first, report(1).bytes.to_vec())));
     assert_eq!(read(&store, "acme", "bob", 1).await, None);

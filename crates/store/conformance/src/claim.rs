@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use streamer_engine::store::{RequestKey, SharedStore};
+use streamer_engine::store::{RequestKey, RunningMax, SharedStore};
 use streamer_protocol::RequestStatus;
 
 use crate::given::*;
@@ -44,7 +44,7 @@ pub async fn takes_at_most_the_limit(store: SharedStore) {
     }
     let claim = |limit| {
         let store = store.clone();
-        async move { store.claim(&worker("w"), at(10), at(1000), limit).await.expect("claims").len() }
+        async move { claim_by(&store, "w", 10, 1000, limit).await.len() }
     };
     assert_eq!(claim(0).await, 0);
     assert_eq!(claim(2).await, 2);
@@ -56,7 +56,7 @@ pub async fn takes_at_most_the_limit(store: SharedStore) {
 pub async fn takes_nothing_twice(store: SharedStore) {
     running(&store, "a").await;
     for now in [0, 1, 999] {
-        let others = store.claim(&worker("other"), at(now), at(5000), 10).await.expect("claims");
+        let others = claim_by(&store, "other", now, 5000, 10).await;
         assert_eq!(others.len(), 0, "at {now}");
     }
 }
@@ -108,26 +108,33 @@ pub async fn counts_attempts_but_no_takeover_after_a_release(store: SharedStore)
     assert_eq!((claim.record.summary.attempt, claim.record.summary.takeovers), (3, 0));
 }
 
-/// Starts, retries and the ends of leases count; what has ended does not.
-pub async fn next_due_is_the_earliest(store: SharedStore) {
-    let next_due = || async { store.next_due().await.expect("reads") };
-    assert_eq!(next_due().await, None);
+/// Starts, retries and the ends of leases count; what has ended does not, nor what is due already.
+pub async fn tells_when_the_next_is_due(store: SharedStore) {
+    let claim = |now: i64, limit: u32| {
+        let store = store.clone();
+        async move {
+            let (me, unbounded) = (worker("w"), RunningMax::default());
+            let claiming = store.claim(&me, at(now), at(now + 300), limit, &unbounded);
+            let claimed = claiming.await.expect("claims");
+            (claimed.claims, claimed.next_due)
+        }
+    };
+    assert_eq!(claim(0, 9).await.1, None);
     enqueue_at(&store, "a", 700).await;
-    assert_eq!(next_due().await, Some(at(700)));
     enqueue_at(&store, "b", 300).await;
-    assert_eq!(next_due().await, Some(at(300)));
-
-    let b = store.claim(&worker("w"), at(300), at(600), 1).await.expect("claims").remove(0);
-    assert_eq!(next_due().await, Some(at(600)), "the end of b's lease");
+    assert_eq!(claim(0, 9).await.1, Some(at(300)), "b's start");
+    assert_eq!(claim(300, 0).await.1, Some(at(700)), "a's start: b is due");
+    let b = claim(300, 1).await.0.remove(0);
+    assert_eq!(claim(301, 0).await.1, Some(at(600)), "the end of b's lease");
     store.renew(std::slice::from_ref(&b.lease), at(900)).await.expect("renews");
-    assert_eq!(next_due().await, Some(at(700)), "a's start");
+    assert_eq!(claim(302, 0).await.1, Some(at(700)), "a's start");
     store.retry(&b.lease, at(650), &error("e")).await.expect("waits");
-    assert_eq!(next_due().await, Some(at(650)), "b's retry");
-    store.cancel(&key("b"), &cancelled(), at(651), at(999)).await.expect("ends");
-    assert_eq!(next_due().await, Some(at(700)));
+    assert_eq!(claim(303, 0).await.1, Some(at(650)), "b's retry");
+    store.cancel(&key("b"), &cancelled(), at(304), at(999)).await.expect("ends");
+    assert_eq!(claim(305, 0).await.1, Some(at(700)));
     let a = claim_one(&store, 700).await;
     store.finish(&a.lease, &completed(), at(701), at(999)).await.expect("ends");
-    assert_eq!(next_due().await, None);
+    assert_eq!(claim(702, 9).await.1, None);
 }
 
 /// Workers that claim at the same moment share the requests.
@@ -137,11 +144,11 @@ pub async fn by_many_gives_each_request_once(store: SharedStore) {
     }
     let workers: Vec<_> = (0..8)
         .map(|n| {
-            let (store, me) = (store.clone(), worker(&format!("w{n}")));
+            let (store, me) = (store.clone(), format!("w{n}"));
             tokio::spawn(async move {
                 let mut mine = Vec::new();
                 loop {
-                    let claims = store.claim(&me, at(0), at(1000), 3).await.expect("claims");
+                    let claims = claim_by(&store, &me, 0, 1000, 3).await;
                     if claims.is_empty() {
                         return mine;
                     }

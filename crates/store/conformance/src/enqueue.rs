@@ -94,7 +94,7 @@ pub async fn promoted_is_leased(store: SharedStore) {
     let kept = summary(&store, &wanted.key).await;
     assert_eq!((kept.status, kept.attempt), (RequestStatus::Processing, 1));
     assert_eq!((kept.last_seq, kept.started_at), (0, Some(at(0))));
-    assert_eq!(store.next_due().await.expect("reads"), Some(at(1000)));
+    assert_eq!(next_due(&store).await, Some(at(1000)));
     assert_eq!(claim_all(&store, 999).await.len(), 0, "its lease holds");
     store.append(&lease, &[chunk(1, 0)], None).await.expect("it may append");
 

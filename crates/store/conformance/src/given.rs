@@ -1,15 +1,20 @@
 //! What tests start from.
 
 use streamer_engine::store::{
-    Claim, Enqueued, EntryBody, ErrorKind, Fingerprint, LogEntry, NewRequest, Outcome, ProgressState, Quota,
-    Record, RequestKey, Result, SharedStore, Summary, WorkerId,
+    Claim, Enqueued, EntryBody, ErrorKind, Fingerprint, LogEntry, NewRequest, Outcome, Priority,
+    ProgressState, Quota, Record, RequestKey, Result, RunningMax, SharedStore, Summary, WorkerId,
 };
 use streamer_protocol::{
     Action, ErrorBody, ErrorCode, Json, RequestId, RequestStatus, TenantId, Timestamp, UserId,
 };
 
 /// More than any test uses.
-pub(crate) const PLENTY: Quota = Quota { open_max: 1_000_000, tenant_open_max: 1_000_000 };
+pub(crate) const PLENTY: Quota = Quota {
+    open_max: 1_000_000,
+    tenant_open_max: 1_000_000,
+    stored_bytes_max: 1 << 40,
+    tenant_stored_bytes_max: 1 << 40,
+};
 
 /// So many milliseconds after the tests' beginning.
 pub(crate) fn at(millis: i64) -> Timestamp {
@@ -45,6 +50,7 @@ pub(crate) fn new(key: RequestKey) -> NewRequest {
         payload,
         created_at: at(0),
         run_at: at(0),
+        priority: Priority::default(),
         max_retries: 3,
         repeatable: true,
     }
@@ -76,7 +82,25 @@ pub(crate) async fn enqueue_id(store: &SharedStore, id: &str) {
 
 /// Claims whatever is due at `now`, until 1000 ms later.
 pub(crate) async fn claim_all(store: &SharedStore, now: i64) -> Vec<Claim> {
-    store.claim(&worker("w"), at(now), at(now + 1000), 1000).await.expect("claims")
+    claim_by(store, "w", now, now + 1000, 1000).await
+}
+
+/// Claims at most `limit` of what is due at `now`, as `me`, until `lease_until`.
+pub(crate) async fn claim_by(
+    store: &SharedStore,
+    me: &str,
+    now: i64,
+    lease_until: i64,
+    limit: u32,
+) -> Vec<Claim> {
+    let (me, unbounded) = (worker(me), RunningMax::default());
+    store.claim(&me, at(now), at(lease_until), limit, &unbounded).await.expect("claims").claims
+}
+
+/// When something is due that is not due before the beginning.
+pub(crate) async fn next_due(store: &SharedStore) -> Option<Timestamp> {
+    let (me, unbounded) = (worker("nobody"), RunningMax::default());
+    store.claim(&me, at(-1), at(0), 0, &unbounded).await.expect("looks").next_due
 }
 
 /// Claims the one request that is due at `now`, until 1000 ms later.

@@ -38,7 +38,7 @@ pub async fn renewed_is_lost_to_a_new_fence_or_the_end(store: SharedStore) {
     store.release(&given_up, at(5)).await.expect("waits");
     let nothing = Lease { key: key("nothing"), fence: 1 };
     assert_eq!(renew(&store, &[given_up, nothing], 4000).await, [Renewed::Lost; 2]);
-    assert_eq!(store.next_due().await.expect("reads"), Some(at(5)), "a lost renewal changes nothing");
+    assert_eq!(next_due(&store).await, Some(at(5)), "a lost renewal changes nothing");
 }
 
 /// One answer per lease, in the caller's order.
@@ -74,7 +74,7 @@ pub async fn released_twice_is_the_same(store: SharedStore) {
     let before = snapshot(&store, &key("a")).await;
     store.release(&lease, at(30)).await.expect("is safe to repeat");
     assert_eq!(snapshot(&store, &key("a")).await, before);
-    assert_eq!(store.next_due().await.expect("reads"), Some(at(20)));
+    assert_eq!(next_due(&store).await, Some(at(20)));
 }
 
 /// A failed attempt is counted, kept, and repeated when it is time.
@@ -137,7 +137,7 @@ pub async fn reclaimed_is_only_ones_own(store: SharedStore) {
     for id in ["theirs", "mine", "ended", "released"] {
         enqueue_id(&store, id).await;
         let me = worker(if id == "theirs" { "other" } else { "me" });
-        let lease = store.claim(&me, at(0), at(1000), 1).await.expect("claims").remove(0).lease;
+        let lease = claim_by(&store, me.as_str(), 0, 1000, 1).await.remove(0).lease;
         assert_eq!(lease.key, key(id));
         match id {
             "ended" => drop(store.finish(&lease, &completed(), at(1), at(99)).await.expect("ends")),

@@ -26,4 +26,5 @@ pub mod purge;
 pub mod quota;
 pub mod replay;
 pub mod restart;
+pub mod share;
 mod suite;

@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use streamer_engine::{
     random::Random,
-    store::{ErrorKind, Lease, LogEntry, PageQuery, Quota, RequestFilter, RequestKey, SharedStore},
+    store::{
+        ErrorKind, Lease, LogEntry, PageQuery, Priority, Quota, RequestFilter, RequestKey, RunningMax,
+        SharedStore,
+    },
     testing::{MemoryStore, SeededRandom},
 };
+use streamer_protocol::TenantId;
 
 use crate::given::*;
 
 const HISTORIES: u64 = 12;
 const STEPS: u32 = 120;
-const QUOTA: Quota = Quota { open_max: 7, tenant_open_max: 5 };
+const QUOTA: Quota =
+    Quota { open_max: 9, tenant_open_max: 5, stored_bytes_max: 180, tenant_stored_bytes_max: 100 };
+const TENANTS: [&str; 3] = ["t1", "t2", "t3"];
 
 /// Each history is told by its seed; a failure names it, its step and what was called.
 pub async fn agrees_on_random_histories(store: SharedStore) {
@@ -41,7 +47,7 @@ impl Dice {
     }
 
     fn key(&self) -> RequestKey {
-        let (tenant, id) = (["t1", "t2"][self.below(2) as usize], format!("r{}", self.below(5)));
+        let (tenant, id) = (TENANTS[self.below(3) as usize], format!("r{}", self.below(5)));
         key_of(tenant, "u", &id)
     }
 }
@@ -79,6 +85,8 @@ impl History {
             0..=2 => {
                 let mut wanted = with_payload(new(key), ["1", "2"][(dice.below(8) / 7) as usize]);
                 (wanted.created_at, wanted.run_at) = (now, soon);
+                wanted.priority = Priority::new(dice.below(3).cast_signed()).expect("valid");
+                wanted.action = action(["wide", "narrow"][dice.below(2) as usize]);
                 both!(self, enqueue(&wanted, &QUOTA)).1
             }
             3 => {
@@ -92,8 +100,9 @@ impl History {
             }
             4..=6 => {
                 let limit = 1 + dice.below(3) as u32;
-                let (claims, called) = both!(self, claim(&me, now, soon, limit));
-                leases.extend(claims.expect("claims").into_iter().map(|claim| claim.lease));
+                let bounds: RunningMax = [(action("narrow"), 1)].into_iter().collect();
+                let (claimed, called) = both!(self, claim(&me, now, soon, limit, &bounds));
+                leases.extend(claimed.expect("claims").claims.into_iter().map(|claim| claim.lease));
                 called
             }
             7..=9 => {
@@ -145,7 +154,12 @@ impl History {
     async fn compare(&self, called: &str) {
         let (ours, models) = (&self.store, &self.model);
         assert_eq!(ours.open_requests().await.ok(), models.open_requests().await.ok(), "open after {called}");
-        assert_eq!(ours.next_due().await.ok(), models.next_due().await.ok(), "next due after {called}");
+        assert_eq!(ours.stored_bytes().await.ok(), models.stored_bytes().await.ok(), "bytes after {called}");
+        for tenant in TENANTS.map(TenantId::new) {
+            let now = at(self.now);
+            let (our, model) = (ours.usage(&tenant, now).await, models.usage(&tenant, now).await);
+            assert_eq!(our.ok(), model.ok(), "{tenant}'s usage after {called}");
+        }
         let page = PageQuery { limit: 100, cursor: None };
         let ours_listed = ours.requests(&RequestFilter::default(), &page).await.expect("lists").items;
         let models_listed = models.requests(&RequestFilter::default(), &page).await.expect("lists").items;

@@ -4,8 +4,8 @@ use streamer_engine::store::{Enqueued, ErrorKind, Promoted, Quota, SharedStore};
 
 use crate::given::*;
 
-const TWO: Quota = Quota { open_max: 2, tenant_open_max: 100 };
-const ONE_EACH: Quota = Quota { open_max: 100, tenant_open_max: 1 };
+const TWO: Quota = Quota { open_max: 2, tenant_open_max: 100, ..PLENTY };
+const ONE_EACH: Quota = Quota { open_max: 100, tenant_open_max: 1, ..PLENTY };
 
 async fn open(store: &SharedStore) -> u64 {
     store.open_requests().await.expect("counts")
@@ -40,7 +40,7 @@ pub async fn bounds_each_tenant(store: SharedStore) {
 /// A full queue still knows what it holds.
 pub async fn answers_a_known_id_though_full(store: SharedStore) {
     enqueue_id(&store, "a").await;
-    let none = Quota { open_max: 0, tenant_open_max: 0 };
+    let none = Quota { open_max: 0, tenant_open_max: 0, ..PLENTY };
     assert!(matches!(store.enqueue(&new(key("a")), &none).await, Ok(Enqueued::Known(_))));
     let other = with_payload(new(key("a")), "1");
     assert_eq!(refusal(store.enqueue(&other, &none).await), ErrorKind::Conflict);
@@ -112,7 +112,7 @@ pub async fn is_taken_again_by_a_replay(store: SharedStore) {
 
 /// Callers that come together do not slip past the bound.
 pub async fn holds_against_many_at_once(store: SharedStore) {
-    let quota = Quota { open_max: 100, tenant_open_max: 5 };
+    let quota = Quota { open_max: 100, tenant_open_max: 5, ..PLENTY };
     let callers: Vec<_> = (0..20)
         .map(|n| {
             let (store, new) = (store.clone(), new(key(&format!("r{n}"))));

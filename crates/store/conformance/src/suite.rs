@@ -46,7 +46,7 @@ macro_rules! suite {
                 takes_over_once_the_lease_ran_out,
                 raises_the_fence,
                 counts_attempts_but_no_takeover_after_a_release,
-                next_due_is_the_earliest,
+                tells_when_the_next_is_due,
                 by_many_gives_each_request_once,
             }
             connections {
@@ -136,6 +136,18 @@ macro_rules! suite {
                 comes_with_every_attempt_but_the_first,
                 supersedes_earlier_ones,
                 keeps_the_progress,
+            }
+            share {
+                goes_to_the_tenant_that_runs_the_fewest,
+                is_shared_evenly,
+                alternates_with_a_single_place,
+                counts_only_leases_that_hold,
+                ranks_by_priority_within_a_tenant,
+                ranks_nothing_between_tenants,
+                passes_over_an_action_at_its_bound,
+                counts_the_bytes_that_are_kept,
+                bounds_the_bytes_of_each_tenant,
+                bounds_the_bytes_of_all_together,
             }
         }
     };

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, Result, Row};
-use streamer_engine::store::{Artifact, ArtifactId, ErrorKind, NewArtifact};
+use streamer_engine::store::{Artifact, ArtifactId, ErrorKind, NewArtifact, Quota};
 use streamer_protocol::{TenantId, Timestamp, UserId};
 
 use crate::{
@@ -52,11 +52,22 @@ pub(crate) fn is_taken(conn: &Connection, id: &ArtifactId) -> Result<bool> {
         .query_row([id.as_str()], |row| row.get(0))
 }
 
+/// Refuses what the quota has no room for.
+pub(crate) fn admit(tx: &mut Tx<'_>, tenant: &TenantId, bytes: u64, quota: &Quota) -> Result<(), Failure> {
+    if bytes > tx.stored.room(tx.conn, tenant, quota)? { Err(ErrorKind::Full.into()) } else { Ok(()) }
+}
+
 /// Whose bytes are in their file already.
-pub(crate) fn insert(tx: &mut Tx<'_>, owner: &Owner, artifact: &Artifact) -> Result<(), Failure> {
+pub(crate) fn insert(
+    tx: &mut Tx<'_>,
+    owner: &Owner,
+    artifact: &Artifact,
+    quota: &Quota,
+) -> Result<(), Failure> {
     if is_taken(tx.conn, &artifact.id)? {
         return Err(ErrorKind::Conflict.into());
     }
+    admit(tx, &owner.tenant, artifact.size, quota)?;
     tx.conn
         .prepare_cached(
             "INSERT INTO artifact (id, tenant, user, name, media_type, size, created_at, expires_at) \
@@ -72,21 +83,24 @@ pub(crate) fn insert(tx: &mut Tx<'_>, owner: &Owner, artifact: &Artifact) -> Res
             artifact.created_at.as_millis(),
             artifact.expires_at.as_millis(),
         ))?;
+    tx.stored.add(&owner.tenant, int(artifact.size));
     Ok(())
 }
 
 /// Removes rows; their files are the caller's to remove.
 pub(crate) fn purge(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<ArtifactId>, Failure> {
-    let removed = tx
-        .conn
-        .prepare_cached(
-            "DELETE FROM artifact WHERE id IN \
-             (SELECT id FROM artifact WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2) RETURNING id",
-        )?
-        .query_map((now.as_millis(), limit), |row| {
-            Columns::of(row).checked(|text| ArtifactId::parse(text).ok_or(()))
-        })?
-        .collect::<Result<_>>()?;
+    let mut removed = Vec::new();
+    let mut removal = tx.conn.prepare_cached(
+        "DELETE FROM artifact WHERE id IN \
+         (SELECT id FROM artifact WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2) \
+         RETURNING id, tenant, size",
+    )?;
+    let mut rows = removal.query((now.as_millis(), limit))?;
+    while let Some(row) = rows.next()? {
+        let columns = &mut Columns::of(row);
+        removed.push(columns.checked(|text| ArtifactId::parse(text).ok_or(()))?);
+        tx.stored.add(&columns.text(TenantId::new)?, -columns.get::<i64>()?);
+    }
     Ok(removed)
 }
 

@@ -53,6 +53,11 @@ pub enum Finding {
         /// How many.
         requests: u64,
     },
+    /// Tenants whose kept bytes are counted wrongly.
+    WrongUsage {
+        /// How many.
+        tenants: u64,
+    },
     /// An artifact's file is missing.
     MissingFile(PathBuf),
     /// An artifact's file has another size than its row says.
@@ -83,6 +88,9 @@ impl fmt::Display for Finding {
                 write!(f, "{requests} requests have ended but are due, or are open but never due")
             }
             Self::WithoutPayload { requests } => write!(f, "{requests} requests have lost their payload"),
+            Self::WrongUsage { tenants } => {
+                write!(f, "the bytes that {tenants} tenants keep are counted wrongly: their quotas are off")
+            }
             Self::MissingFile(path) => write!(f, "the artifact {} is missing", path.display()),
             Self::WrongSize(path) => write!(f, "the artifact {} has the wrong size", path.display()),
             Self::Orphan(path) => {
@@ -162,6 +170,12 @@ fn examine(conn: &Connection, report: &mut Report) -> Result<()> {
         number("SELECT count(*) FROM request WHERE number NOT IN (SELECT request FROM payload)")?;
     if without_payload > 0 {
         report.findings.push(Finding::WithoutPayload { requests: without_payload });
+    }
+    if report.version == VERSION {
+        let wrong_usage = number(include_str!("schema/wrong_usage.sql"))?;
+        if wrong_usage > 0 {
+            report.findings.push(Finding::WrongUsage { tenants: wrong_usage });
+        }
     }
     Ok(())
 }

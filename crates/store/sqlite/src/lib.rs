@@ -8,6 +8,7 @@
 //! One process serves a file at a time, which a lock beside it holds. [`check`] and [`backup`] may run beside
 //! it.
 
+mod agenda;
 mod artifacts;
 mod backup;
 mod check;
@@ -16,12 +17,12 @@ mod connections;
 mod error;
 mod lock;
 mod open;
-mod open_requests;
 mod readers;
 mod requests;
 mod schema;
 mod settings;
 mod store;
+mod stored_bytes;
 mod sweep;
 mod value;
 mod writer;

@@ -9,12 +9,12 @@ mod read;
 mod run;
 mod settle;
 
-use rusqlite::{Connection, OptionalExtension, Result, Row};
+use rusqlite::{Connection, OptionalExtension, Result};
 use streamer_engine::store::{ErrorKind, Lease, Outcome, Record, RequestKey, Summary};
 use streamer_protocol::{Action, ConnectionId, RequestId, RequestStatus, TenantId, Timestamp, UserId};
 
 pub(crate) use self::{
-    claim::{claim, next_due, reclaim, renew},
+    claim::{claim, reclaim, renew},
     enqueue::{enqueue, promote},
     read::{list, log, read_cursor, request},
     run::{append, finish, release, retry},
@@ -22,15 +22,15 @@ pub(crate) use self::{
 };
 use crate::{
     error::Failure,
-    value::{Columns, int, json_text},
+    stored_bytes::bytes_of,
+    value::{Columns, int},
 };
 
-const SUMMARY: &str = "tenant, user, id, connection, action, status, progress, attempt, retry_count, \
+const SUMMARY: &str = "tenant, user, id, connection, action, priority, status, progress, attempt, retry_count, \
     max_retries, takeovers, repeatable, cancel_asked, run_at, created_at, started_at, ended_at, expires_at, \
     last_seq, chunks, log_bytes";
 
-fn read_summary(row: &Row<'_>) -> Result<Summary> {
-    let columns = &mut Columns::of(row);
+fn read_summary(columns: &mut Columns<'_, '_>) -> Result<Summary> {
     let key = RequestKey {
         tenant: columns.text(TenantId::new)?,
         user: columns.text(UserId::new)?,
@@ -40,6 +40,7 @@ fn read_summary(row: &Row<'_>) -> Result<Summary> {
         key,
         connection: columns.optional_text(ConnectionId::new)?,
         action: columns.checked(Action::parse)?,
+        priority: columns.priority()?,
         status: columns.status()?,
         progress: columns.optional_value()?,
         attempt: columns.get()?,
@@ -64,7 +65,7 @@ fn read_summary(row: &Row<'_>) -> Result<Summary> {
 
 fn summary_of(conn: &Connection, number: i64) -> Result<Summary> {
     let sql = format!("SELECT {SUMMARY} FROM request WHERE number = ?1");
-    conn.prepare_cached(&sql)?.query_row([number], read_summary)
+    conn.prepare_cached(&sql)?.query_row([number], |row| read_summary(&mut Columns::of(row)))
 }
 
 fn record_of(conn: &Connection, number: i64) -> Result<Record> {
@@ -86,13 +87,6 @@ fn read_outcome(status: RequestStatus, columns: &mut Columns<'_, '_>) -> Result<
         RequestStatus::Cancelled => columns.optional_value()?.map(Outcome::Cancelled),
         _ => columns.optional_value()?.map(Outcome::Failed),
     })
-}
-
-fn outcome_text(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Completed(result) => result.as_str().to_owned(),
-        Outcome::Failed(error) | Outcome::Cancelled(error) => json_text(error),
-    }
 }
 
 /// Where a request stands, as far as a write needs to know.
@@ -142,6 +136,7 @@ fn end(
     expires_at: Timestamp,
 ) -> Result<u64> {
     let seq = standing.last_seq + 1;
+    let kept = outcome.to_json();
     tx.conn
         .prepare_cached(
             "UPDATE request SET status = ?2, outcome = ?3, ended_at = ?4, expires_at = ?5, last_seq = ?6, \
@@ -150,11 +145,12 @@ fn end(
         .execute((
             standing.number,
             outcome.status().as_str(),
-            outcome_text(outcome),
+            kept.as_str(),
             now.as_millis(),
             expires_at.as_millis(),
             int(seq),
         ))?;
-    tx.open.ended(&key.tenant);
+    tx.agenda.end(standing.number);
+    tx.stored.add(&key.tenant, bytes_of(kept.as_str()));
     Ok(seq)
 }

@@ -10,26 +10,29 @@ use std::{
 
 use async_trait::async_trait;
 use streamer_engine::store::{
-    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claim, ConnectionFilter, ConnectionRecord,
+    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
     Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
-    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, Summary,
-    WorkerId,
+    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
+    Summary, Usage, WorkerId,
 };
 use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 use tracing::warn;
 
 use crate::{
-    OpenError, Settings, artifacts,
+    OpenError, Settings,
+    agenda::Agenda,
+    artifacts,
     artifacts::Owner,
     checkpointer::Checkpointer,
     connections,
     error::{invalid, io_error},
     lock::Lock,
     open::{connect, open_file},
-    open_requests::OpenRequests,
     readers::Readers,
-    requests, sweep,
-    writer::{Bounds, Writer},
+    requests,
+    stored_bytes::StoredBytes,
+    sweep,
+    writer::{Beside, Bounds, Tx, Writer},
 };
 
 const REQUESTS_CURSOR: &str = "requests:";
@@ -44,12 +47,13 @@ pub struct SqliteStore {
     readers: Readers,
     readers_max: usize,
     open_requests: Arc<AtomicU64>,
+    stored_bytes: Arc<AtomicU64>,
     artifacts_dir: Arc<PathBuf>,
     artifacts_written: AtomicU64,
 }
 
 impl SqliteStore {
-    /// Opens the store, and makes it if it is missing. Blocks: it counts the open requests and looks for
+    /// Opens the store, and makes it if it is missing. Blocks: it reads what is open and looks for
     /// orphaned artifact files.
     pub fn open(settings: Settings) -> std::result::Result<Self, OpenError> {
         let path = settings.path.clone();
@@ -63,13 +67,15 @@ impl SqliteStore {
         // A log that outgrew its bound is cut when it is next emptied.
         let wal_bytes_max = i64::from(settings.wal_pages_max) * 4096;
         conn.pragma_update(None, "journal_size_limit", wal_bytes_max).map_err(broken)?;
-        let open = OpenRequests::count(&conn).map_err(broken)?;
+        let agenda = Agenda::read(&conn).map_err(broken)?;
+        let stored = StoredBytes::read(&conn).map_err(broken)?;
         let artifacts_dir = settings.artifacts_dir();
         std::fs::create_dir_all(&artifacts_dir)
             .and_then(|()| sweep::sweep(&conn, &artifacts_dir))
             .map_err(|e| OpenError::of_io(&artifacts_dir, e))?;
 
-        let open_requests = open.committed();
+        let (open_requests, stored_bytes) = (agenda.committed(), stored.committed());
+        let beside = Beside { agenda, stored };
         let checkpointer = Checkpointer::start(connect(&path).map_err(broken)?).map_err(failed)?;
         let bounds = Bounds {
             queue_depth_max: settings.queue_depth_max.max(1),
@@ -77,13 +83,14 @@ impl SqliteStore {
             wal_pages_soft_max: settings.wal_pages_soft_max,
             wal_pages_max: settings.wal_pages_max,
         };
-        let writer = Writer::start(conn, open, checkpointer, bounds, lock).map_err(failed)?;
+        let writer = Writer::start(conn, beside, checkpointer, bounds, lock).map_err(failed)?;
         let readers_max = settings.readers_max.max(1);
         Ok(Self {
             writer,
             readers: Readers::new(path, readers_max),
             readers_max,
             open_requests,
+            stored_bytes,
             artifacts_dir: Arc::new(artifacts_dir),
             artifacts_written: AtomicU64::new(0),
         })
@@ -131,7 +138,7 @@ fn with_prefix<T>(prefix: &str, page: Page<T>) -> Page<T> {
 impl Connections for SqliteStore {
     async fn connect(&self, connection: &ConnectionRecord) -> Result<()> {
         let connection = connection.clone();
-        self.writer.call(move |tx| connections::connect(tx, &connection)).await
+        self.writer.call_lazily(move |tx| connections::connect(tx, &connection)).await
     }
 
     async fn connection(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {
@@ -141,12 +148,12 @@ impl Connections for SqliteStore {
 
     async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()> {
         let ids = ids.to_vec();
-        self.writer.call(move |tx| connections::touch(tx, &ids, at)).await
+        self.writer.call_lazily(move |tx| connections::touch(tx, &ids, at)).await
     }
 
     async fn disconnect(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {
         let id = id.clone();
-        self.writer.call(move |tx| connections::disconnect(tx, &id)).await
+        self.writer.call_lazily(move |tx| connections::disconnect(tx, &id)).await
     }
 
     async fn connections(
@@ -163,11 +170,11 @@ impl Connections for SqliteStore {
 
     async fn forget_endpoint(&self, endpoint: &str) -> Result<u64> {
         let endpoint = endpoint.to_owned();
-        self.writer.call(move |tx| connections::forget_endpoint(tx, &endpoint)).await
+        self.writer.call_lazily(move |tx| connections::forget_endpoint(tx, &endpoint)).await
     }
 
     async fn purge_connections(&self, now: Timestamp, limit: u32) -> Result<u64> {
-        self.writer.call(move |tx| connections::purge(tx, now, limit)).await
+        self.writer.call_lazily(move |tx| connections::purge(tx, now, limit)).await
     }
 }
 
@@ -195,18 +202,17 @@ impl Requests for SqliteStore {
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Claim>> {
-        let worker = worker.clone();
-        self.writer.call(move |tx| requests::claim(tx, &worker, now, lease_until, limit)).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>> {
-        self.readers.call(requests::next_due).await
+        running_max: &RunningMax,
+    ) -> Result<Claimed> {
+        let (worker, running_max) = (worker.clone(), running_max.clone());
+        self.writer
+            .call_lazily(move |tx| requests::claim(tx, &worker, now, lease_until, limit, &running_max))
+            .await
     }
 
     async fn renew(&self, leases: &[Lease], lease_until: Timestamp) -> Result<Vec<Renewed>> {
         let leases = leases.to_vec();
-        self.writer.call(move |tx| requests::renew(tx, &leases, lease_until)).await
+        self.writer.call_lazily(move |tx| requests::renew(tx, &leases, lease_until)).await
     }
 
     async fn reclaim(&self, worker: &WorkerId, now: Timestamp) -> Result<u64> {
@@ -282,6 +288,22 @@ impl Requests for SqliteStore {
         Ok(self.open_requests.load(Ordering::Acquire))
     }
 
+    async fn stored_bytes(&self) -> Result<u64> {
+        Ok(self.stored_bytes.load(Ordering::Acquire))
+    }
+
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage> {
+        let tenant = tenant.clone();
+        let usage = move |tx: &mut Tx<'_>| {
+            Ok(Usage {
+                open: tx.agenda.open_of(&tenant),
+                running: tx.agenda.running_of(&tenant, now),
+                stored_bytes: tx.stored.of(tx.conn, &tenant)?,
+            })
+        };
+        self.writer.call_lazily(usage).await
+    }
+
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
         self.writer.call(move |tx| requests::purge(tx, now, limit)).await
     }
@@ -289,20 +311,30 @@ impl Requests for SqliteStore {
 
 #[async_trait]
 impl Artifacts for SqliteStore {
-    async fn keep(&self, new: NewArtifact) -> Result<Artifact> {
+    async fn keep(&self, new: NewArtifact, quota: &Quota) -> Result<Artifact> {
         let owner = Owner { tenant: new.tenant.clone(), user: new.user.clone() };
         if let Some(kept) = self.kept_before(&owner, &new).await? {
             return Ok(kept);
         }
         let artifact = artifacts::describe(&new);
+        let (tenant, size, quota) = (new.tenant.clone(), artifact.size, *quota);
+        // What has no room is not written at all; what had room and no longer has is taken away again.
+        self.writer.call_lazily(move |tx| artifacts::admit(tx, &tenant, size, &quota)).await?;
         let folder = self.artifacts_dir.clone();
         let attempt = self.artifacts_written.fetch_add(1, Ordering::Relaxed);
         let writing =
             tokio::task::spawn_blocking(move || artifacts::write_file(&folder, &new.id, attempt, &new.bytes));
         writing.await.map_err(|e| Error::new(ErrorKind::Unavailable, e))?.map_err(io_error)?;
         let row = artifact.clone();
-        self.writer.call(move |tx| artifacts::insert(tx, &owner, &row)).await?;
-        Ok(artifact)
+        match self.writer.call(move |tx| artifacts::insert(tx, &owner, &row, &quota)).await {
+            Ok(()) => Ok(artifact),
+            Err(e) => {
+                if e.kind() == ErrorKind::Full {
+                    self.remove_file(&artifact.id).await;
+                }
+                Err(e)
+            }
+        }
     }
 
     async fn artifact(
@@ -332,16 +364,20 @@ impl Artifacts for SqliteStore {
     async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
         let removed = self.writer.call(move |tx| artifacts::purge(tx, now, limit)).await?;
         for id in &removed {
-            // The row is gone, so the file is out of reach; what stays is swept at the next start.
-            if let Err(error) = tokio::fs::remove_file(artifacts::file_of(&self.artifacts_dir, id)).await {
-                warn!(%error, artifact = %id, "a purged artifact's file stays");
-            }
+            self.remove_file(id).await;
         }
         Ok(removed.len() as u64)
     }
 }
 
 impl SqliteStore {
+    /// Removes an artifact's file that has no row: it is out of reach. What stays is swept at the next start.
+    async fn remove_file(&self, id: &ArtifactId) {
+        if let Err(error) = tokio::fs::remove_file(artifacts::file_of(&self.artifacts_dir, id)).await {
+            warn!(%error, artifact = %id, "an artifact's file without a row stays");
+        }
+    }
+
     /// The same artifact, if it was kept before; another one of that id is a conflict.
     async fn kept_before(&self, owner: &Owner, new: &NewArtifact) -> Result<Option<Artifact>> {
         let (owner, id) = (owner.clone(), new.id.clone());

@@ -7,6 +7,7 @@ use rusqlite::{
     types::{FromSqlError, Type},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use streamer_engine::store::Priority;
 use streamer_protocol::{Json, RequestStatus, Timestamp};
 
 /// A count or a sequence number as a column. None of them comes near 2^63.
@@ -43,6 +44,11 @@ impl<'r, 's> Columns<'r, 's> {
         let place = self.place();
         let value: i64 = self.row.get(place)?;
         u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(place, value))
+    }
+
+    pub(crate) fn priority(&mut self) -> Result<Priority> {
+        let place = self.place();
+        Priority::new(self.row.get(place)?).ok_or_else(|| unreadable(place))
     }
 
     pub(crate) fn text<T>(&mut self, name: impl FnOnce(Arc<str>) -> T) -> Result<T> {

@@ -10,17 +10,28 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::{
+    agenda::Agenda,
     checkpointer::Checkpointer,
     error::{Failure, kind_of},
-    open_requests::OpenRequests,
+    stored_bytes::StoredBytes,
 };
 
 const PAGE_BYTES: f64 = 4096.0;
 
-/// What a write works on: one transaction of the file, and the counts that belong to it.
+/// What a write works on: one transaction of the file, and what is kept in memory beside it.
 pub(crate) struct Tx<'a> {
     pub(crate) conn: &'a Connection,
-    pub(crate) open: &'a mut OpenRequests,
+    pub(crate) agenda: &'a mut Agenda,
+    pub(crate) stored: &'a mut StoredBytes,
+    /// Whether the transaction must outlive the machine. A [lazy](Writer::call_lazily) call that finds that it must
+    /// says so here.
+    pub(crate) durable: bool,
+}
+
+/// What the writer keeps in memory beside the file.
+pub(crate) struct Beside {
+    pub(crate) agenda: Agenda,
+    pub(crate) stored: StoredBytes,
 }
 
 /// Hands writes to the thread.
@@ -41,13 +52,16 @@ impl Writer {
     /// Starts the thread. What it is given to `keep` it drops last: the lock on the file.
     pub(crate) fn start(
         conn: Connection,
-        open: OpenRequests,
+        beside: Beside,
         checkpointer: Checkpointer,
         bounds: Bounds,
         keep: impl Send + 'static,
     ) -> std::io::Result<Self> {
         let (queue, calls) = mpsc::channel(bounds.queue_depth_max);
-        let work = WriterThread { conn, open, checkpointer, bounds, wal_pages_nudged: 0, wal_pages_tried: 0 };
+        let synced = true;
+        let (wal_pages_nudged, wal_pages_tried) = (0, 0);
+        let work =
+            WriterThread { conn, synced, beside, checkpointer, bounds, wal_pages_nudged, wal_pages_tried };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             work.run(calls);
             drop(keep);
@@ -62,9 +76,27 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> std::result::Result<T, Failure> + Send + 'static,
         T: Send + 'static,
     {
+        self.queue(work, true).await
+    }
+
+    /// As [`call`](Self::call), but answers without waiting for the disk: what it did outlives the process, and a
+    /// power cut may undo it until a later call is durable.
+    pub(crate) async fn call_lazily<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnMut(&mut Tx<'_>) -> std::result::Result<T, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.queue(work, false).await
+    }
+
+    async fn queue<T, F>(&self, work: F, durable: bool) -> Result<T>
+    where
+        F: FnMut(&mut Tx<'_>) -> std::result::Result<T, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
         let queue = self.queue.lock().clone().ok_or(ErrorKind::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let call = Box::new(Call { work, done: None, reply });
+        let call = Box::new(Call { work, durable, done: None, reply });
         queue.send(call).await.map_err(|_| ErrorKind::Closed)?;
         drop(queue);
         answer.await.map_err(|_| ErrorKind::Closed)?
@@ -79,6 +111,9 @@ impl Writer {
 
 /// A queued write.
 trait Job: Send {
+    /// Whether it must outlive the machine.
+    fn is_durable(&self) -> bool;
+
     /// Does it, unless a statement fails.
     fn run(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()>;
 
@@ -88,11 +123,16 @@ trait Job: Send {
 
 struct Call<T, F> {
     work: F,
+    durable: bool,
     done: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
 
 impl<T: Send, F: FnMut(&mut Tx<'_>) -> std::result::Result<T, Failure> + Send> Job for Call<T, F> {
+    fn is_durable(&self) -> bool {
+        self.durable
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
         self.done = Some(match (self.work)(tx) {
             Ok(done) => Ok(done),
@@ -112,9 +152,18 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> std::result::Result<T, Failure> + Send> J
     }
 }
 
+/// Whether a transaction was committed.
+enum Committed {
+    Yes,
+    /// It was rolled back, to be run again as a durable one.
+    No,
+}
+
 struct WriterThread {
     conn: Connection,
-    open: OpenRequests,
+    /// Whether a commit waits for the disk.
+    synced: bool,
+    beside: Beside,
     checkpointer: Checkpointer,
     bounds: Bounds,
     /// How long the write-ahead log was when the checkpointer was last told to copy it.
@@ -162,31 +211,61 @@ impl WriterThread {
     }
 
     fn transaction(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
-        let done = self.run_group(group).and_then(|()| {
+        let durable = group.iter().any(|job| job.is_durable());
+        match self.try_transaction(group, durable) {
+            // One of them found that it must be durable after all.
+            Ok(Committed::No) => self.try_transaction(group, true).map(drop),
+            done => done.map(drop),
+        }
+    }
+
+    fn try_transaction(&mut self, group: &mut [Box<dyn Job>], durable: bool) -> rusqlite::Result<Committed> {
+        self.sync_commits(durable)?;
+        let done = self.run_group(group, durable).and_then(|needs_sync| {
+            if needs_sync && !durable {
+                return Ok(Committed::No);
+            }
             let started = Instant::now();
             self.conn.prepare_cached("COMMIT")?.execute([])?;
-            histogram!("streamer_store_commit_duration_seconds").record(started.elapsed());
-            Ok(())
+            let how = if durable { "synced" } else { "unsynced" };
+            histogram!("streamer_store_commit_duration_seconds", "commit" => how).record(started.elapsed());
+            Ok(Committed::Yes)
         });
-        match done {
-            Ok(()) => self.open.commit(),
-            Err(_) => {
-                self.open.roll_back();
-                // Some errors have rolled back already.
-                if !self.conn.is_autocommit()
-                    && let Err(error) = self.conn.execute_batch("ROLLBACK")
-                {
-                    error!(%error, "a failed transaction could not be rolled back");
-                }
+        let Beside { agenda, stored } = &mut self.beside;
+        if let Ok(Committed::Yes) = done {
+            agenda.commit();
+            stored.commit();
+        } else {
+            agenda.roll_back();
+            stored.roll_back();
+            // Some errors have rolled back already.
+            if !self.conn.is_autocommit()
+                && let Err(error) = self.conn.execute_batch("ROLLBACK")
+            {
+                error!(%error, "a failed transaction could not be rolled back");
             }
         }
         done
     }
 
-    fn run_group(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    /// Answers whether the transaction must be durable.
+    fn run_group(&mut self, group: &mut [Box<dyn Job>], durable: bool) -> rusqlite::Result<bool> {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut tx = Tx { conn: &self.conn, open: &mut self.open };
-        group.iter_mut().try_for_each(|job| job.run(&mut tx))
+        let Beside { agenda, stored } = &mut self.beside;
+        let mut tx = Tx { conn: &self.conn, agenda, stored, durable };
+        group.iter_mut().try_for_each(|job| job.run(&mut tx))?;
+        let durable = tx.durable;
+        self.beside.stored.write(&self.conn)?;
+        Ok(durable)
+    }
+
+    /// Whether the next commits wait for the disk. SQLite takes this between transactions only.
+    fn sync_commits(&mut self, synced: bool) -> rusqlite::Result<()> {
+        if self.synced != synced {
+            self.conn.pragma_update(None, "synchronous", if synced { "FULL" } else { "NORMAL" })?;
+            self.synced = synced;
+        }
+        Ok(())
     }
 
     /// Has the write-ahead log copied into the file, and lets it begin anew once little is left to copy. When

@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use streamer_engine::store::{
-    ArtifactId, Artifacts, EntryBody, ErrorKind, LogEntry, NewArtifact, Outcome, Requests, WorkerId,
+    ArtifactId, Artifacts, EntryBody, ErrorKind, LogEntry, NewArtifact, Outcome, Requests,
 };
 use streamer_protocol::{Json, RequestStatus, TenantId, UserId};
 use streamer_store_sqlite::SqliteStore;
@@ -20,7 +20,7 @@ fn json(text: &str) -> Json {
 async fn fill(store: &SqliteStore) {
     for id in ["ended", "running"] {
         enqueue(store, id).await;
-        let claims = store.claim(&WorkerId::new("w"), at(0), at(1000), 1).await.expect("claims");
+        let claims = claim(store, 1000, 1).await;
         let lease = &claims[0].lease;
         let chunk = EntryBody::Chunk { index: 0, data: json(r#""é""#) };
         let entry = LogEntry { seq: 1, at: at(5), body: chunk };
@@ -30,7 +30,7 @@ async fn fill(store: &SqliteStore) {
         }
     }
     enqueue(store, "waiting").await;
-    store.keep(artifact()).await.expect("keeps");
+    store.keep(artifact(), &PLENTY).await.expect("keeps");
 }
 
 fn artifact() -> NewArtifact {

@@ -2,12 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use streamer_engine::store::{Enqueued, Fingerprint, NewRequest, Quota, RequestKey, Requests};
+use streamer_engine::store::{
+    Claim, Enqueued, Fingerprint, NewRequest, Priority, Quota, RequestKey, Requests, RunningMax, WorkerId,
+};
 use streamer_protocol::{Action, Json, RequestId, TenantId, Timestamp, UserId};
 use streamer_store_sqlite::{Settings, SqliteStore};
 use tempfile::TempDir;
 
-pub(crate) const PLENTY: Quota = Quota { open_max: 1_000_000, tenant_open_max: 1_000_000 };
+pub(crate) const PLENTY: Quota = Quota {
+    open_max: 1_000_000,
+    tenant_open_max: 1_000_000,
+    stored_bytes_max: 1 << 40,
+    tenant_stored_bytes_max: 1 << 40,
+};
 
 pub(crate) async fn fresh() -> (SqliteStore, TempDir) {
     let folder = folder();
@@ -46,6 +53,7 @@ pub(crate) fn new(id: &str) -> NewRequest {
         payload,
         created_at: at(0),
         run_at: at(0),
+        priority: Priority::default(),
         max_retries: 3,
         repeatable: true,
     }
@@ -54,4 +62,10 @@ pub(crate) fn new(id: &str) -> NewRequest {
 pub(crate) async fn enqueue(store: &SqliteStore, id: &str) {
     let answer = store.enqueue(&new(id), &PLENTY).await.expect("stores");
     assert!(matches!(answer, Enqueued::New), "{answer:?}");
+}
+
+/// Claims at most `limit` requests at the beginning, until `lease_until`.
+pub(crate) async fn claim(store: &SqliteStore, lease_until: i64, limit: u32) -> Vec<Claim> {
+    let (me, unbounded) = (WorkerId::new("w"), RunningMax::default());
+    store.claim(&me, at(0), at(lease_until), limit, &unbounded).await.expect("claims").claims
 }

@@ -44,7 +44,7 @@ async fn a_failing_statement_fails_alone() {
     assert!(stored > 0, "the sound ones were stored");
     assert!(stored < 100, "the fault struck");
     assert_eq!(store.open_requests().await.expect("counts"), stored, "the count was rolled back too");
-    let quota = Quota { open_max: stored + 1, tenant_open_max: stored + 1 };
+    let quota = Quota { open_max: stored + 1, tenant_open_max: stored + 1, ..PLENTY };
     drop(store);
     let conn = Connection::open(path(&folder)).expect("opens");
     conn.execute_batch("DROP TRIGGER faulty").expect("drops");

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use streamer_engine::store::{ArtifactId, Artifacts, NewArtifact, Outcome, Requests, WorkerId};
+use streamer_engine::store::{ArtifactId, Artifacts, NewArtifact, Outcome, Requests};
 use streamer_protocol::{Json, TenantId, UserId};
 use streamer_store_sqlite::{BackupError, Finding, OpenError, Settings, SqliteStore, backup, check};
 
@@ -33,12 +33,12 @@ async fn a_sound_store_in_use_has_no_findings() {
     let store = open(&path(&folder));
     enqueue(&store, "a").await;
     enqueue(&store, "b").await;
-    let claim = store.claim(&WorkerId::new("w"), at(0), at(9), 1).await.expect("claims").remove(0);
+    let claim = claim(&store, 9, 1).await.remove(0);
     store.finish(&claim.lease, &Outcome::Completed(Json::null()), at(1), at(9)).await.expect("ends");
-    store.keep(artifact(1)).await.expect("keeps");
+    store.keep(artifact(1), &PLENTY).await.expect("keeps");
     let report = check(&Settings::at(path(&folder))).expect("checks");
     assert_eq!(report.findings, []);
-    assert_eq!((report.version, report.requests, report.open_requests, report.artifacts), (1, 2, 1, 1));
+    assert_eq!((report.version, report.requests, report.open_requests, report.artifacts), (2, 2, 1, 1));
     enqueue(&store, "c").await;
 }
 
@@ -48,8 +48,8 @@ async fn what_is_not_as_it_should_be_is_found() {
     let store = open(&path(&folder));
     enqueue(&store, "a").await;
     enqueue(&store, "b").await;
-    store.keep(artifact(1)).await.expect("keeps");
-    store.keep(artifact(2)).await.expect("keeps");
+    store.keep(artifact(1), &PLENTY).await.expect("keeps");
+    store.keep(artifact(2), &PLENTY).await.expect("keeps");
     drop(store);
     let artifacts = folder.path().join("streamer.db.artifacts");
     let file = |n: u8| artifacts.join(format!("{n:032x}"));
@@ -70,11 +70,12 @@ async fn what_is_not_as_it_should_be_is_found() {
         Finding::WrongSize(file(2)),
         Finding::WithoutPayload { requests: 1 },
         Finding::Contradictory { requests: 1 },
+        Finding::WrongUsage { tenants: 1 },
         Finding::Unrelated { table: "checkpoint".to_owned(), rows: 1 },
     ] {
         assert!(report.findings.contains(&expected), "{expected}: {:?}", report.findings);
     }
-    assert_eq!(report.findings.len(), 5);
+    assert_eq!(report.findings.len(), 6);
 }
 
 #[tokio::test]
@@ -108,7 +109,7 @@ async fn a_backup_made_while_writing_is_whole() {
     let (folder, safe) = (folder(), folder());
     let store = Arc::new(open(&path(&folder)));
     enqueue(&store, "first").await;
-    store.keep(artifact(1)).await.expect("keeps");
+    store.keep(artifact(1), &PLENTY).await.expect("keeps");
     let writing = {
         let store = store.clone();
         tokio::spawn(async move {
@@ -147,7 +148,7 @@ async fn a_backup_made_while_writing_is_whole() {
 async fn only_old_orphans_are_swept() {
     let folder = folder();
     let store = open(&path(&folder));
-    store.keep(artifact(1)).await.expect("keeps");
+    store.keep(artifact(1), &PLENTY).await.expect("keeps");
     drop(store);
     let artifacts = folder.path().join("streamer.db.artifacts");
     #[allow(clippy::disallowed_methods, reason = "the age of a file is the machine's, and so is its clock")]

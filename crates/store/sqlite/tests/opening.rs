@@ -3,8 +3,9 @@
 use std::{fs, io::ErrorKind};
 
 use rusqlite::Connection;
-use streamer_engine::store::Requests;
-use streamer_store_sqlite::{OpenError, Settings, SqliteStore};
+use streamer_engine::store::{Priority, Requests, RunningMax, Usage, WorkerId};
+use streamer_protocol::TenantId;
+use streamer_store_sqlite::{Finding, OpenError, Settings, SqliteStore, check};
 
 use crate::given::*;
 
@@ -70,7 +71,44 @@ async fn an_empty_file_becomes_a_store() {
     drop(store);
     let conn = Connection::open(path(&folder)).expect("opens");
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("reads");
-    assert_eq!(version, 1);
+    assert_eq!(version, 2);
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_to_this_one() {
+    let folder = folder();
+    let conn = Connection::open(path(&folder)).expect("opens");
+    conn.execute_batch(include_str!("../src/schema/001.sql")).expect("creates");
+    conn.pragma_update(None, "application_id", 0x5354_524d).expect("writes");
+    conn.pragma_update(None, "user_version", 1).expect("writes");
+    conn.execute_batch(
+        "INSERT INTO request (number, tenant, user, id, action, fingerprint, max_retries, repeatable, created_at, \
+         run_at, status, due_at, expires_at, log_bytes, outcome) VALUES \
+         (1, 'acme', 'ada', 'waits', 'a', zeroblob(32), 0, 1, 0, 5, 'PENDING', 5, NULL, 0, NULL), \
+         (2, 'acme', 'ada', 'ended', 'a', zeroblob(32), 0, 1, 0, 0, 'COMPLETED', NULL, 9, 3, '[1]'), \
+         (3, 'other', 'bob', 'failed once', 'a', zeroblob(32), 1, 1, 0, 7, 'RETRYING', 7, NULL, 0, '{}'); \
+         INSERT INTO payload VALUES (1, '1'), (2, '22'), (3, '\"é\"'); \
+         INSERT INTO artifact VALUES ('00000000000000000000000000000001', 'acme', 'ada', 'n', 't', 100, 0, 9);",
+    )
+    .expect("fills");
+    drop(conn);
+
+    let store = open(&path(&folder));
+    let usage = |tenant: &'static str| {
+        let store = &store;
+        async move { store.usage(&TenantId::new(tenant), at(0)).await.expect("reads") }
+    };
+    assert_eq!(usage("acme").await, Usage { open: 1, running: 0, stored_bytes: 1 + 2 + 3 + 3 + 100 });
+    assert_eq!(usage("other").await, Usage { open: 1, running: 0, stored_bytes: 4 });
+    let (me, unbounded) = (WorkerId::new("w"), RunningMax::default());
+    let claimed = store.claim(&me, at(5), at(99), 9, &unbounded).await.expect("claims");
+    assert_eq!((claimed.claims.len(), claimed.next_due), (1, Some(at(7))));
+    assert_eq!(claimed.claims[0].record.summary.priority, Priority::default());
+    drop(store);
+    let report = check(&Settings::at(path(&folder))).expect("checks");
+    let wrong: Vec<_> =
+        report.findings.iter().filter(|finding| !matches!(finding, Finding::MissingFile(_))).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]

@@ -4,20 +4,33 @@ use std::{collections::HashMap, io::Cursor};
 
 use streamer_protocol::{TenantId, Timestamp, UserId};
 
-use crate::store::{Artifact, ArtifactBody, ArtifactId, ErrorKind, NewArtifact, Result};
+use super::requests::Kept;
+use crate::store::{Artifact, ArtifactBody, ArtifactId, ErrorKind, NewArtifact, Quota, Result};
 
 #[derive(Default)]
 pub(super) struct StoredArtifacts(HashMap<ArtifactId, NewArtifact>);
 
 impl StoredArtifacts {
-    pub(super) fn keep(&mut self, new: NewArtifact) -> Result<Artifact> {
+    /// `kept` are the bytes of what else is kept.
+    pub(super) fn keep(&mut self, new: NewArtifact, quota: &Quota, kept: Kept) -> Result<Artifact> {
         if let Some(known) = self.0.get(&new.id) {
             let same = known.tenant == new.tenant && known.user == new.user && known.bytes == new.bytes;
             return if same { Ok(describe(known)) } else { Err(ErrorKind::Conflict.into()) };
         }
+        let of_tenant = self.bytes(Some(&new.tenant)) + kept.tenant;
+        let kept = Kept { all: self.bytes(None) + kept.all, tenant: of_tenant };
+        if new.bytes.len() as u64 > kept.room(quota) {
+            return Err(ErrorKind::Full.into());
+        }
         let kept = describe(&new);
         self.0.insert(new.id.clone(), new);
         Ok(kept)
+    }
+
+    /// The bytes that are kept, of a tenant or of all.
+    pub(super) fn bytes(&self, tenant: Option<&TenantId>) -> u64 {
+        let of_it = self.0.values().filter(|kept| tenant.is_none_or(|tenant| kept.tenant == *tenant));
+        of_it.map(|kept| kept.bytes.len() as u64).sum()
     }
 
     pub(super) fn get(

@@ -1,15 +1,15 @@
 //! Requests in memory.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
-use streamer_protocol::{ErrorBody, Json, RequestStatus, TenantId, Timestamp};
+use streamer_protocol::{Action, ErrorBody, Json, RequestStatus, TenantId, Timestamp};
 
 use super::{page_of, read_cursor};
 use crate::planted::{self, Bug};
 use crate::store::{
-    Cancelled, Claim, Enqueued, EntryBody, Error, ErrorKind, Fingerprint, Lease, LogEntry, NewRequest,
-    Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Result, Summary,
-    WorkerId,
+    Cancelled, Claim, Claimed, Enqueued, EntryBody, Error, ErrorKind, Fingerprint, Lease, LogEntry,
+    NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey,
+    Result, RunningMax, Summary, WorkerId,
 };
 
 const CURSOR: &str = "requests:";
@@ -19,6 +19,37 @@ pub(super) struct StoredRequests {
     /// The number of the next request: they are numbered as they come.
     next: u64,
     by_key: HashMap<RequestKey, Stored>,
+    turns: Turns,
+}
+
+/// The bytes that are kept beside requests.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) all: u64,
+    pub(super) tenant: u64,
+}
+
+impl Kept {
+    /// How many more bytes have room.
+    pub(super) fn room(self, quota: &Quota) -> u64 {
+        let in_all = quota.stored_bytes_max.saturating_sub(self.all);
+        in_all.min(quota.tenant_stored_bytes_max.saturating_sub(self.tenant))
+    }
+}
+
+/// Which tenant goes first among those that run as many.
+#[derive(Default)]
+struct Turns {
+    now: u64,
+    of: HashMap<TenantId, u64>,
+}
+
+impl Turns {
+    fn take(&mut self, tenant: &TenantId) {
+        let turn = self.of.get_mut(tenant).expect("a tenant with open requests has a turn");
+        self.now = self.now.max(*turn);
+        *turn = self.now + 1;
+    }
 }
 
 struct Stored {
@@ -37,11 +68,11 @@ struct Stored {
 }
 
 impl StoredRequests {
-    pub(super) fn enqueue(&mut self, new: &NewRequest, quota: &Quota) -> Result<Enqueued> {
+    pub(super) fn enqueue(&mut self, new: &NewRequest, quota: &Quota, kept: Kept) -> Result<Enqueued> {
         if let Some(known) = self.known(new)? {
             return Ok(Enqueued::Known(known));
         }
-        self.insert(new, quota)?;
+        self.insert(new, quota, kept)?;
         Ok(Enqueued::New)
     }
 
@@ -49,13 +80,14 @@ impl StoredRequests {
         &mut self,
         new: &NewRequest,
         quota: &Quota,
+        kept: Kept,
         worker: &WorkerId,
         lease_until: Timestamp,
     ) -> Result<Promoted> {
         if let Some(known) = self.known(new)? {
             return Ok(Promoted::Known(known));
         }
-        let stored = self.insert(new, quota)?;
+        let stored = self.insert(new, quota, kept)?;
         Ok(Promoted::Leased(stored.lease_to(worker, new.created_at, lease_until)))
     }
 
@@ -67,10 +99,15 @@ impl StoredRequests {
         }
     }
 
-    fn insert(&mut self, new: &NewRequest, quota: &Quota) -> Result<&mut Stored> {
-        if self.open() >= quota.open_max || self.open_of(&new.key.tenant) >= quota.tenant_open_max {
+    /// `kept` are the bytes of what else is kept.
+    fn insert(&mut self, new: &NewRequest, quota: &Quota, kept: Kept) -> Result<&mut Stored> {
+        let tenant = &new.key.tenant;
+        let kept = Kept { all: self.bytes(None) + kept.all, tenant: self.bytes(Some(tenant)) + kept.tenant };
+        let full = self.open() >= quota.open_max || self.open_of(tenant) >= quota.tenant_open_max;
+        if full || kept.room(quota) == 0 {
             return Err(ErrorKind::Full.into());
         }
+        self.joins(tenant);
         let number = self.next;
         self.next += 1;
         Ok(self.by_key.entry(new.key.clone()).or_insert(Stored {
@@ -96,21 +133,47 @@ impl StoredRequests {
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
-    ) -> Vec<Claim> {
-        let mut due: Vec<_> = self
-            .by_key
-            .values_mut()
-            .filter_map(|stored| Some((stored.due_at.filter(|due| *due <= now)?, stored)))
-            .collect();
-        due.sort_by_key(|(due, stored)| (*due, stored.number));
-        due.into_iter()
-            .take(usize::try_from(limit).unwrap_or(usize::MAX))
-            .map(|(_, stored)| stored.claim(worker, now, lease_until))
-            .collect()
+        running_max: &RunningMax,
+    ) -> Claimed {
+        let next_due = self.by_key.values().filter_map(|stored| stored.due_at).filter(|due| *due > now).min();
+        let (mut of_tenant, mut of_action) = (HashMap::new(), HashMap::new());
+        for stored in self.by_key.values().filter(|stored| stored.runs(now)) {
+            let Summary { key, action, .. } = &stored.record.summary;
+            *of_tenant.entry(key.tenant.clone()).or_default() += 1;
+            *of_action.entry(action.clone()).or_default() += 1;
+        }
+        let mut due: Vec<&mut Stored> =
+            self.by_key.values_mut().filter(|stored| stored.due_at.is_some_and(|due| due <= now)).collect();
+        let mut claims = Vec::new();
+        while claims.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+            let has_room = |stored: &Stored| {
+                let action = &stored.record.summary.action;
+                let runs = of_action.get(action).copied().unwrap_or(0);
+                running_max.of(action).is_none_or(|max| runs < max) || planted::is(Bug::BoundIgnored)
+            };
+            let rank = |stored: &Stored| {
+                let Summary { key, priority, .. } = &stored.record.summary;
+                let running: u64 = of_tenant.get(&key.tenant).copied().unwrap_or(0);
+                let turn = self.turns.of[&key.tenant];
+                (running, turn, key.tenant.clone(), Reverse(*priority), stored.due_at, stored.number)
+            };
+            let eligible = due.iter().enumerate().filter(|(_, stored)| has_room(stored));
+            let Some((first, _)) = eligible.min_by_key(|(_, stored)| rank(stored)) else { break };
+            let stored = due.swap_remove(first);
+            let Summary { key, action, .. } = &stored.record.summary;
+            *of_tenant.entry(key.tenant.clone()).or_default() += 1;
+            *of_action.entry(action.clone()).or_default() += 1;
+            self.turns.take(&key.tenant);
+            claims.push(stored.claim(worker, now, lease_until));
+        }
+        Claimed { claims, next_due }
     }
 
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.by_key.values().filter_map(|stored| stored.due_at).min()
+    /// A tenant that had nothing open begins behind those that wait.
+    fn joins(&mut self, tenant: &TenantId) {
+        if self.open_of(tenant) == 0 {
+            self.turns.of.insert(tenant.clone(), self.turns.now + 1);
+        }
     }
 
     pub(super) fn renew(&mut self, leases: &[Lease], lease_until: Timestamp) -> Vec<Renewed> {
@@ -211,10 +274,12 @@ impl StoredRequests {
     }
 
     pub(super) fn replay(&mut self, key: &RequestKey, now: Timestamp) -> Result<Summary> {
-        let stored = self.by_key.get_mut(key).ok_or(ErrorKind::NotFound)?;
+        let stored = self.by_key.get(key).ok_or(ErrorKind::NotFound)?;
         if stored.record.summary.status != RequestStatus::Failed {
             return Err(ErrorKind::Conflict.into());
         }
+        self.joins(&key.tenant);
+        let stored = self.by_key.get_mut(key).expect("was there just now");
         stored.wait(RequestStatus::Pending, now);
         stored.record.outcome = None;
         stored.log.retain(|entry| !matches!(entry.body, EntryBody::Outcome(_)));
@@ -257,7 +322,23 @@ impl StoredRequests {
         self.by_key.values().filter(|stored| stored.is_open()).count() as u64
     }
 
-    fn open_of(&self, tenant: &TenantId) -> u64 {
+    /// The bytes that are kept, of a tenant or of all.
+    pub(super) fn bytes(&self, tenant: Option<&TenantId>) -> u64 {
+        let of_it = self.by_key.iter().filter(|(key, _)| tenant.is_none_or(|tenant| key.tenant == *tenant));
+        of_it.map(|(_, stored)| stored.bytes()).sum()
+    }
+
+    pub(super) fn running_of(&self, tenant: &TenantId, now: Timestamp) -> u64 {
+        let runs = |(key, stored): &(&RequestKey, &Stored)| key.tenant == *tenant && stored.runs(now);
+        self.by_key.iter().filter(runs).count() as u64
+    }
+
+    pub(super) fn running_of_action(&self, action: &Action, now: Timestamp) -> u64 {
+        let runs = |stored: &&Stored| stored.record.summary.action == *action && stored.runs(now);
+        self.by_key.values().filter(runs).count() as u64
+    }
+
+    pub(super) fn open_of(&self, tenant: &TenantId) -> u64 {
         let open = |(key, stored): &(&RequestKey, &Stored)| key.tenant == *tenant && stored.is_open();
         self.by_key.iter().filter(open).count() as u64
     }
@@ -288,6 +369,18 @@ impl StoredRequests {
 }
 
 impl Stored {
+    /// Whether its lease holds.
+    fn runs(&self, now: Timestamp) -> bool {
+        let processing = self.record.summary.status == RequestStatus::Processing;
+        processing && self.due_at.is_some_and(|until| until > now)
+    }
+
+    fn bytes(&self) -> u64 {
+        let outcome = self.record.outcome.as_ref().filter(|_| self.record.summary.status.is_final());
+        let outcome = outcome.map_or(0, |outcome| outcome.to_json().as_str().len());
+        self.record.summary.log_bytes + (self.record.payload.as_str().len() + outcome) as u64
+    }
+
     fn claim(&mut self, worker: &WorkerId, now: Timestamp, lease_until: Timestamp) -> Claim {
         if self.record.summary.status == RequestStatus::Processing {
             self.record.summary.takeovers += 1;
@@ -416,6 +509,7 @@ fn summary_of(new: &NewRequest) -> Summary {
         key: new.key.clone(),
         connection: new.connection.clone(),
         action: new.action.clone(),
+        priority: new.priority,
         status: RequestStatus::Pending,
         progress: None,
         attempt: 0,

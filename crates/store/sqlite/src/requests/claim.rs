@@ -1,10 +1,12 @@
 //! Who works on what, and until when.
 
 use rusqlite::{Connection, OptionalExtension, Result};
-use streamer_engine::store::{Claim, EntryBody, Lease, LogEntry, Renewed, WorkerId};
+use streamer_engine::store::{
+    Claim, Claimed, EntryBody, Lease, LogEntry, Record, Renewed, RunningMax, WorkerId,
+};
 use streamer_protocol::Timestamp;
 
-use super::record_of;
+use super::{SUMMARY, read_summary};
 use crate::{
     error::Failure,
     value::{Columns, int},
@@ -17,53 +19,68 @@ pub(crate) fn claim(
     now: Timestamp,
     lease_until: Timestamp,
     limit: u32,
-) -> Result<Vec<Claim>, Failure> {
-    let due: Vec<i64> = tx
-        .conn
-        .prepare_cached("SELECT number FROM request WHERE due_at <= ?1 ORDER BY due_at, number LIMIT ?2")?
-        .query_map((now.as_millis(), limit), |row| row.get(0))?
-        .collect::<Result<_>>()?;
-    let mut claims = Vec::with_capacity(due.len());
-    for number in due {
-        claims.push(lease(tx.conn, number, worker, now, lease_until)?);
+    running_max: &RunningMax,
+) -> Result<Claimed, Failure> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (taken, next_due) = tx.agenda.claim(now, lease_until, limit, running_max);
+    let mut claims = Vec::with_capacity(taken.len());
+    for number in taken {
+        claims.push(lease(tx, number, worker, now, lease_until)?);
     }
-    Ok(claims)
+    // The log has a restart: nobody may read of it before it is durable.
+    tx.durable |= claims.iter().any(|claim| claim.restart.is_some());
+    Ok(Claimed { claims, next_due })
 }
 
 fn lease(
-    conn: &Connection,
+    tx: &mut Tx<'_>,
     number: i64,
     worker: &WorkerId,
     now: Timestamp,
     lease_until: Timestamp,
 ) -> Result<Claim> {
-    let (fence, attempt, covered, last_seq) = conn
-        .prepare_cached(
-            "UPDATE request SET takeovers = takeovers + (status = 'PROCESSING'), status = 'PROCESSING', \
-             attempt = attempt + 1, fence = fence + 1, holder = ?2, due_at = ?3, outcome = NULL, \
-             started_at = coalesce(started_at, ?4) WHERE number = ?1 \
-             RETURNING fence, attempt, covered, last_seq",
-        )?
-        .query_row((number, worker.as_str(), lease_until.as_millis(), now.as_millis()), |row| {
+    let conn = tx.conn;
+    let sql = format!(
+        "UPDATE request SET takeovers = takeovers + (status = 'PROCESSING'), status = 'PROCESSING', \
+         attempt = attempt + 1, fence = fence + 1, holder = ?2, due_at = ?3, outcome = NULL, \
+         started_at = coalesce(started_at, ?4) WHERE number = ?1 RETURNING {SUMMARY}, fence, covered"
+    );
+    let (mut summary, fence, covered) = conn.prepare_cached(&sql)?.query_row(
+        (number, worker.as_str(), lease_until.as_millis(), now.as_millis()),
+        |row| {
             let columns = &mut Columns::of(row);
-            Ok((columns.count()?, columns.get::<u32>()?, columns.count()?, columns.count()?))
-        })?;
-    let restart = match attempt {
-        1 => None,
+            Ok((read_summary(columns)?, columns.count()?, columns.count()?))
+        },
+    )?;
+    let attempt = summary.attempt;
+    let (restart, checkpoint) = match attempt {
+        1 => (None, None),
         _ => {
             let body = EntryBody::Restart { attempt, from_index: covered };
-            let entry = LogEntry { seq: last_seq + 1, at: now, body };
-            void_chunks(conn, number, covered)?;
+            let entry = LogEntry { seq: summary.last_seq + 1, at: now, body };
+            let void = void_chunks(conn, number, covered)?;
             append_restart(conn, number, &entry, attempt, covered)?;
-            Some(entry)
+            tx.stored.add(&summary.key.tenant, -void);
+            summary.last_seq = entry.seq;
+            summary.chunks = covered;
+            summary.log_bytes = summary.log_bytes.saturating_add_signed(-void);
+            let checkpoint = conn
+                .prepare_cached("SELECT json FROM checkpoint WHERE request = ?1")?
+                .query_row([number], |row| Columns::of(row).json())
+                .optional()?;
+            (Some(entry), checkpoint)
         }
     };
-    let record = record_of(conn, number)?;
-    Ok(Claim { lease: Lease { key: record.summary.key.clone(), fence }, record, restart })
+    let payload = conn
+        .prepare_cached("SELECT json FROM payload WHERE request = ?1")?
+        .query_row([number], |row| Columns::of(row).json())?;
+    let lease = Lease { key: summary.key.clone(), fence };
+    Ok(Claim { lease, record: Record { summary, payload, checkpoint, outcome: None }, restart })
 }
 
-/// Removes the chunks from `covered` on, and the restarts that another one from there makes superfluous.
-fn void_chunks(conn: &Connection, number: i64, covered: u64) -> Result<()> {
+/// Removes the chunks from `covered` on, and the restarts that another one from there makes superfluous. Answers how
+/// many bytes the chunks had.
+fn void_chunks(conn: &Connection, number: i64, covered: u64) -> Result<i64> {
     let void: i64 = conn
         .prepare_cached(
             "SELECT coalesce(sum(octet_length(json)), 0) FROM log WHERE request = ?1 AND place >= ?2",
@@ -73,7 +90,7 @@ fn void_chunks(conn: &Connection, number: i64, covered: u64) -> Result<()> {
         .execute((number, int(covered)))?;
     conn.prepare_cached("UPDATE request SET chunks = ?2, log_bytes = log_bytes - ?3 WHERE number = ?1")?
         .execute((number, int(covered), void))?;
-    Ok(())
+    Ok(void)
 }
 
 fn append_restart(conn: &Connection, number: i64, entry: &LogEntry, attempt: u32, from: u64) -> Result<()> {
@@ -84,12 +101,6 @@ fn append_restart(conn: &Connection, number: i64, entry: &LogEntry, attempt: u32
     Ok(())
 }
 
-pub(crate) fn next_due(conn: &Connection) -> Result<Option<Timestamp>> {
-    conn.prepare_cached("SELECT due_at FROM request WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1")?
-        .query_row([], |row| Columns::of(row).time())
-        .optional()
-}
-
 pub(crate) fn renew(
     tx: &mut Tx<'_>,
     leases: &[Lease],
@@ -97,25 +108,38 @@ pub(crate) fn renew(
 ) -> Result<Vec<Renewed>, Failure> {
     let mut renewal = tx.conn.prepare_cached(
         "UPDATE request SET due_at = ?5 WHERE tenant = ?1 AND user = ?2 AND id = ?3 AND fence = ?4 \
-         AND status = 'PROCESSING' RETURNING cancel_asked",
+         AND status = 'PROCESSING' RETURNING cancel_asked, number",
     )?;
     let mut answers = Vec::with_capacity(leases.len());
     for Lease { key, fence } in leases {
         let (tenant, user, id) = (key.tenant.as_str(), key.user.as_str(), key.id.as_str());
         let held = renewal
-            .query_row((tenant, user, id, int(*fence), lease_until.as_millis()), |row| row.get(0))
+            .query_row((tenant, user, id, int(*fence), lease_until.as_millis()), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()?;
-        answers.push(held.map_or(Renewed::Lost, |cancel_asked| Renewed::Held { cancel_asked }));
+        answers.push(match held {
+            None => Renewed::Lost,
+            Some((cancel_asked, number)) => {
+                tx.agenda.reschedule(number, lease_until, true);
+                Renewed::Held { cancel_asked }
+            }
+        });
     }
     Ok(answers)
 }
 
 pub(crate) fn reclaim(tx: &mut Tx<'_>, worker: &WorkerId, now: Timestamp) -> Result<u64, Failure> {
-    let reclaimed = tx
+    let reclaimed: Vec<i64> = tx
         .conn
         .prepare_cached(
-            "UPDATE request SET due_at = ?2 WHERE due_at > ?2 AND status = 'PROCESSING' AND holder = ?1",
+            "UPDATE request INDEXED BY request_open SET due_at = ?2 \
+             WHERE expires_at IS NULL AND due_at > ?2 AND status = 'PROCESSING' AND holder = ?1 RETURNING number",
         )?
-        .execute((worker.as_str(), now.as_millis()))?;
-    Ok(reclaimed as u64)
+        .query_map((worker.as_str(), now.as_millis()), |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    for number in &reclaimed {
+        tx.agenda.reschedule(*number, now, true);
+    }
+    Ok(reclaimed.len() as u64)
 }

@@ -1,16 +1,17 @@
 //! How requests come in.
 
+use rusqlite::params;
 use streamer_engine::store::{
     Enqueued, Error, ErrorKind, Fingerprint, Lease, NewRequest, Promoted, Quota, Summary, WorkerId,
 };
 use streamer_protocol::Timestamp;
 
 use super::summary_of;
-use crate::{error::Failure, writer::Tx};
+use crate::{agenda::Entry, error::Failure, stored_bytes::bytes_of, writer::Tx};
 
 pub(crate) fn enqueue(tx: &mut Tx<'_>, new: &NewRequest, quota: &Quota) -> Result<Enqueued, Failure> {
-    Ok(match insert(tx, new, quota)? {
-        Inserted::New(_) => Enqueued::New,
+    Ok(match insert(tx, new, quota, None)? {
+        Inserted::New => Enqueued::New,
         Inserted::Known(summary) => Enqueued::Known(*summary),
     })
 }
@@ -22,38 +23,42 @@ pub(crate) fn promote(
     worker: &WorkerId,
     lease_until: Timestamp,
 ) -> Result<Promoted, Failure> {
-    let number = match insert(tx, new, quota)? {
-        Inserted::New(number) => number,
-        Inserted::Known(summary) => return Ok(Promoted::Known(*summary)),
-    };
-    tx.conn
-        .prepare_cached(
-            "UPDATE request SET status = 'PROCESSING', attempt = 1, fence = 1, holder = ?2, due_at = ?3, \
-             started_at = created_at WHERE number = ?1",
-        )?
-        .execute((number, worker.as_str(), lease_until.as_millis()))?;
-    Ok(Promoted::Leased(Lease { key: new.key.clone(), fence: 1 }))
+    match insert(tx, new, quota, Some((worker, lease_until)))? {
+        Inserted::New => Ok(Promoted::Leased(Lease { key: new.key.clone(), fence: 1 })),
+        Inserted::Known(summary) => Ok(Promoted::Known(*summary)),
+    }
 }
 
 enum Inserted {
-    New(i64),
+    New,
     Known(Box<Summary>),
 }
 
-fn insert(tx: &mut Tx<'_>, new: &NewRequest, quota: &Quota) -> Result<Inserted, Failure> {
-    let admitted = tx.open.admit(&new.key.tenant, quota);
-    if let Err(full) = admitted {
-        return known(tx, new)?.ok_or(Failure::Refused(full));
+/// Stores a request that waits, or that runs already, under a lease.
+fn insert(
+    tx: &mut Tx<'_>,
+    new: &NewRequest,
+    quota: &Quota,
+    lease: Option<(&WorkerId, Timestamp)>,
+) -> Result<Inserted, Failure> {
+    let tenant = &new.key.tenant;
+    let is_full = tx.agenda.open() >= quota.open_max
+        || tx.agenda.open_of(tenant) >= quota.tenant_open_max
+        || tx.stored.room(tx.conn, tenant, quota)? == 0;
+    if is_full {
+        return known(tx, new)?.ok_or(ErrorKind::Full.into());
     }
+    let due_at = lease.map_or(new.run_at, |(_, until)| until);
     let inserted = tx
         .conn
         .prepare_cached(
             "INSERT INTO request (tenant, user, id, connection, action, fingerprint, max_retries, repeatable, \
-             created_at, run_at, due_at, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 'PENDING') \
+             created_at, run_at, priority, due_at, status, attempt, fence, holder, started_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16) \
              ON CONFLICT (tenant, user, id) DO NOTHING",
         )?
-        .execute((
-            new.key.tenant.as_str(),
+        .execute(params![
+            tenant.as_str(),
             new.key.user.as_str(),
             new.key.id.as_str(),
             new.connection.as_ref().map(AsRef::as_ref),
@@ -63,7 +68,13 @@ fn insert(tx: &mut Tx<'_>, new: &NewRequest, quota: &Quota) -> Result<Inserted, 
             new.repeatable,
             new.created_at.as_millis(),
             new.run_at.as_millis(),
-        ))?;
+            new.priority.rank(),
+            due_at.as_millis(),
+            if lease.is_some() { "PROCESSING" } else { "PENDING" },
+            lease.is_some(),
+            lease.map(|(worker, _)| worker.as_str()),
+            lease.map(|_| new.created_at.as_millis()),
+        ])?;
     if inserted == 0 {
         let known = known(tx, new)?;
         return Ok(known.expect("an id that conflicts is there"));
@@ -72,8 +83,10 @@ fn insert(tx: &mut Tx<'_>, new: &NewRequest, quota: &Quota) -> Result<Inserted, 
     tx.conn
         .prepare_cached("INSERT INTO payload (request, json) VALUES (?1, ?2)")?
         .execute((number, new.payload.as_str()))?;
-    tx.open.opened(&new.key.tenant);
-    Ok(Inserted::New(number))
+    let (action, priority, leased) = (new.action.clone(), new.priority, lease.is_some());
+    tx.agenda.set(number, Entry { tenant: tenant.clone(), action, priority, due_at, leased });
+    tx.stored.add(tenant, bytes_of(new.payload.as_str()));
+    Ok(Inserted::New)
 }
 
 /// The request that has this id already, unless it asks for something else.

@@ -40,9 +40,9 @@ pub(crate) fn list(
         }
     }
     if let Some(status) = filter.status {
-        // As text, so that SQLite sees that a partial index fits. Open is what is due some time.
+        // As text, so that SQLite sees that a partial index fits. Open is what does not expire.
         sql += &format!(" AND status = '{status}'");
-        sql += if status.is_final() { " AND due_at IS NULL" } else { " AND due_at IS NOT NULL" };
+        sql += if status.is_final() { " AND expires_at IS NOT NULL" } else { " AND expires_at IS NULL" };
     }
     sql += " ORDER BY number DESC LIMIT ?";
     values.push(Value::from(i64::from(limit) + 1));
@@ -56,7 +56,7 @@ pub(crate) fn list(
             cursor = items.last().map(|last| cursor_of(&last.key));
             break;
         }
-        items.push(read_summary(row)?);
+        items.push(read_summary(&mut Columns::of(row))?);
     }
     Ok(Some(Page { items, cursor }))
 }
@@ -77,7 +77,7 @@ fn index_for(filter: &RequestFilter) -> &'static str {
     match (filter.tenant.is_some() && filter.user.is_some(), filter.status) {
         (true, _) => "INDEXED BY request_key",
         (_, Some(RequestStatus::Failed)) => "INDEXED BY request_failed",
-        (_, Some(status)) if !status.is_final() => "INDEXED BY request_due",
+        (_, Some(status)) if !status.is_final() => "INDEXED BY request_open",
         _ => "NOT INDEXED",
     }
 }

@@ -28,7 +28,8 @@ pub(crate) fn append(
     let new = &entries[known..];
     continues(&standing, new)?;
     if !new.is_empty() {
-        write(tx.conn, &standing, new)?;
+        let bytes = write(tx.conn, &standing, new)?;
+        tx.stored.add(&lease.key.tenant, bytes);
     }
     if let Some(checkpoint) = checkpoint {
         tx.conn
@@ -59,7 +60,8 @@ fn continues(standing: &Standing, entries: &[LogEntry]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write(conn: &Connection, standing: &Standing, entries: &[LogEntry]) -> rusqlite::Result<()> {
+/// Answers how many bytes the chunks have.
+fn write(conn: &Connection, standing: &Standing, entries: &[LogEntry]) -> rusqlite::Result<i64> {
     let (mut chunks, mut bytes, mut progress) = (0_i64, 0_i64, None);
     for entry in entries {
         match &entry.body {
@@ -92,7 +94,7 @@ fn write(conn: &Connection, standing: &Standing, entries: &[LogEntry]) -> rusqli
         )?
         .execute((standing.number, int(entry.seq), entry.at.as_millis(), json_text(state)))?;
     }
-    Ok(())
+    Ok(bytes)
 }
 
 pub(crate) fn finish(
@@ -130,6 +132,7 @@ pub(crate) fn retry(
              retry_count = retry_count + 1, outcome = ?3 WHERE number = ?1",
         )?
         .execute((standing.number, run_at.as_millis(), json_text(error)))?;
+    tx.agenda.reschedule(standing.number, run_at, false);
     Ok(())
 }
 
@@ -145,5 +148,6 @@ pub(crate) fn release(tx: &mut Tx<'_>, lease: &Lease, now: Timestamp) -> Result<
             "UPDATE request SET status = 'PENDING', holder = NULL, run_at = ?2, due_at = ?2 WHERE number = ?1",
         )?
         .execute((standing.number, now.as_millis()))?;
+    tx.agenda.reschedule(standing.number, now, false);
     Ok(())
 }

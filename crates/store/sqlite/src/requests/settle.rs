@@ -2,11 +2,13 @@
 
 use rusqlite::Result;
 use streamer_engine::store::{Cancelled, EntryBody, ErrorKind, LogEntry, Outcome, RequestKey, Summary};
-use streamer_protocol::{RequestStatus, Timestamp};
+use streamer_protocol::{RequestStatus, TenantId, Timestamp};
 
 use super::{end, standing, summary_of};
 use crate::{
+    agenda::Entry,
     error::{Failure, invalid},
+    value::Columns,
     writer::Tx,
 };
 
@@ -43,6 +45,10 @@ pub(crate) fn replay(tx: &mut Tx<'_>, key: &RequestKey, now: Timestamp) -> Resul
     if standing.status != RequestStatus::Failed {
         return Err(ErrorKind::Conflict.into());
     }
+    let outcome_bytes: i64 = tx
+        .conn
+        .prepare_cached("SELECT coalesce(octet_length(outcome), 0) FROM request WHERE number = ?1")?
+        .query_row([standing.number], |row| row.get(0))?;
     tx.conn
         .prepare_cached(
             "UPDATE request SET status = 'PENDING', holder = NULL, run_at = ?2, due_at = ?2, retry_count = 0, \
@@ -50,17 +56,28 @@ pub(crate) fn replay(tx: &mut Tx<'_>, key: &RequestKey, now: Timestamp) -> Resul
              WHERE number = ?1",
         )?
         .execute((standing.number, now.as_millis()))?;
-    tx.open.opened(&key.tenant);
-    Ok(summary_of(tx.conn, standing.number)?)
+    let summary = summary_of(tx.conn, standing.number)?;
+    let (tenant, action, priority) = (key.tenant.clone(), summary.action.clone(), summary.priority);
+    tx.agenda.set(standing.number, Entry { tenant, action, priority, due_at: now, leased: false });
+    tx.stored.add(&key.tenant, -outcome_bytes);
+    Ok(summary)
 }
 
 pub(crate) fn purge(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<u64, Failure> {
-    let expired: Vec<i64> = tx
+    let expired: Vec<(i64, TenantId, i64)> = tx
         .conn
-        .prepare_cached("SELECT number FROM request WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2")?
-        .query_map((now.as_millis(), limit), |row| row.get(0))?
+        .prepare_cached(
+            "SELECT number, tenant, log_bytes + coalesce(octet_length(outcome), 0) + coalesce( \
+             (SELECT octet_length(json) FROM payload WHERE payload.request = number), 0) \
+             FROM request WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
+        )?
+        .query_map((now.as_millis(), limit), |row| {
+            let columns = &mut Columns::of(row);
+            Ok((columns.get()?, columns.text(TenantId::new)?, columns.get()?))
+        })?
         .collect::<Result<_>>()?;
-    for number in &expired {
+    for (number, tenant, bytes) in &expired {
+        tx.stored.add(tenant, -bytes);
         for removal in [
             "DELETE FROM log WHERE request = ?1",
             "DELETE FROM checkpoint WHERE request = ?1",
