@@ -69,7 +69,9 @@ async fn a_fresh_token_prolongs() {
 async fn only_a_good_token_of_the_same_user_refreshes() {
     let others = [("bob", "acme"), ("ada", "globex")];
     let others = others.map(|(user, tenant)| Token::lasting(user, tenant, NOW, 10 * TTL));
-    let bad = [Token::expired(), Token::forged(), Token::unsigned(), Token::confused(), "x".to_owned()];
+    // By the server's clock, not by today's.
+    let expired = Token::lasting("ada", "acme", Timestamp::from_millis(0), TTL);
+    let bad = [expired, Token::forged(), Token::unsigned(), Token::confused(), "x".to_owned()];
     let (server, clock) = start().await;
     let mut client = Client::connect(&server, &Token::lasting("ada", "acme", NOW, TTL)).await;
     for token in others {
