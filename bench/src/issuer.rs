@@ -7,16 +7,18 @@ use streamer_auth::{Algorithm, Grant, KeyPair, Signer};
 use streamer_engine::clock::{Clock as _, SystemClock};
 use streamer_protocol::{TenantId, UserId};
 
-/// Makes a key pair, leaves its public half in `folder`, and issues `count` RS256 tokens, each to a user of its own.
-pub(crate) fn issue(folder: &Path, count: usize) -> Result<Vec<String>> {
+/// Makes a key pair, leaves its public half in `folder`, and issues `count` RS256 tokens, each to a user of its own, and
+/// one to a user of another tenant.
+pub(crate) fn issue(folder: &Path, count: usize) -> Result<(Vec<String>, String)> {
     let pair = KeyPair::generate(Algorithm::Rs256)?;
     std::fs::write(folder.join("public.pem"), pair.public_pem())?;
     let signer = Signer::from_pem(Algorithm::Rs256, pair.private_pem())?;
     let now = SystemClock.now();
-    let token = |user| {
-        let mut grant = Grant::new(UserId::new(format!("user-{user}")), TenantId::new("bench"));
+    let token = |tenant: &str, user: String| {
+        let mut grant = Grant::new(UserId::new(user), TenantId::new(tenant));
         grant.permissions = vec!["read".to_owned(), "write".to_owned()];
-        Ok(signer.issue(&grant, now)?.as_str().to_owned())
+        anyhow::Ok(signer.issue(&grant, now)?.as_str().to_owned())
     };
-    (0..count).map(token).collect()
+    let tokens = (0..count).map(|user| token("bench", format!("user-{user}"))).collect::<Result<_>>()?;
+    Ok((tokens, token("guests", "guest".to_owned())?))
 }

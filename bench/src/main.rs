@@ -57,10 +57,12 @@ enum Group {
     Queue,
     /// resume
     Resume,
+    /// fair-share
+    Share,
 }
 
 impl Group {
-    const ALL: [Self; 4] = [Self::Echo, Self::Many, Self::Queue, Self::Resume];
+    const ALL: [Self; 5] = [Self::Echo, Self::Many, Self::Queue, Self::Resume, Self::Share];
 
     fn rows(self, bench: &Bench) -> Result<Vec<Row>> {
         match self {
@@ -68,6 +70,7 @@ impl Group {
             Self::Many => rows::many::rows(bench),
             Self::Queue => rows::queue::rows(bench),
             Self::Resume => rows::resume::rows(bench),
+            Self::Share => rows::share::rows(bench),
         }
     }
 }
@@ -151,8 +154,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     if connections < CONNECTIONS {
         println!("only {open_files} files may be open: {connections} connections instead of {CONNECTIONS}");
     }
-    let tokens = issuer::issue(folder.path(), TOKENS)?;
-    let bench = Bench { folder: folder.path().to_owned(), tokens, rounds: arguments.rounds, connections };
+    let (tokens, guest) = issuer::issue(folder.path(), TOKENS)?;
+    let bench =
+        Bench { folder: folder.path().to_owned(), tokens, guest, rounds: arguments.rounds, connections };
     if !machine::pin(machine::LOAD_CORE)? {
         println!("there is one core only: server and load share it, and the ratios say little");
     }

@@ -21,7 +21,7 @@ use streamer_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::machine::micros;
+use crate::{machine::micros, rows::share::SLOT};
 
 /// How many connections are asked for at once.
 const CENSUS_PAGE: u32 = 1000;
@@ -139,6 +139,8 @@ fn routes(crowd: &Arc<OnceLock<Crowd>>) -> Router {
         .takes(long)
         .action("bench.start", start)
         .takes(long)
+        .action("bench.slot", slot)
+        .takes(long)
         .action("bench.chunks", chunks)
         .takes(long)
         .action("bench.census", move |_: Context, _: IgnoredAny| {
@@ -177,6 +179,13 @@ async fn life(cx: Context, _: IgnoredAny) -> Result<bool, Failure> {
 /// How long it took from the client's send to here.
 async fn start(_: Context, sent: Sent) -> Result<Started, Failure> {
     Ok(Started { after_micros: micros().saturating_sub(sent.sent_at_micros) })
+}
+
+/// As [`start`], and then has its place for a slot time.
+async fn slot(cx: Context, sent: Sent) -> Result<Started, Failure> {
+    let started = start(cx, sent).await;
+    tokio::time::sleep(SLOT).await;
+    started
 }
 
 /// Leaves a log of so many chunks behind.

@@ -4,6 +4,7 @@ pub(crate) mod echo;
 pub(crate) mod many;
 pub(crate) mod queue;
 pub(crate) mod resume;
+pub(crate) mod share;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,6 +15,8 @@ pub(crate) struct Bench {
     /// Holds the issuer's public key and the stores: on a disk, as its syncs are a part of it.
     pub(crate) folder: PathBuf,
     pub(crate) tokens: Vec<String>,
+    /// A token of another tenant than all of these.
+    pub(crate) guest: String,
     /// How often each side has its turn.
     pub(crate) rounds: usize,
     /// How many connections the rows about many have.
@@ -43,4 +46,11 @@ impl Pair {
 fn rate(count: u64, times: crate::process::Times) -> Sample {
     let cpu_micros = (count > 0).then(|| times.cpu.as_secs_f64() * 1e6 / count as f64);
     Sample { value: count as f64 / times.wall.as_secs_f64(), cpu_micros }
+}
+
+/// What a frame says of how long after its request was sent the work began.
+fn after_micros(frame: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(frame).ok()?;
+    let (_, rest) = text.split_once(r#""after_micros":"#)?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
-use super::{Bench, Pair, TURN, rate};
+use super::{Bench, Pair, TURN, after_micros, rate};
 use crate::{
     commit::{Committed, PAYLOAD_BYTES},
     crowd::Crowd,
@@ -165,10 +165,4 @@ fn start_latency(bench: &Bench, server: &Server) -> Result<Histogram<u64>> {
         );
     }
     Ok(micros)
-}
-
-fn after_micros(frame: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(frame).ok()?;
-    let (_, rest) = text.split_once(r#""after_micros":"#)?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
