@@ -22,6 +22,10 @@ use tokio::net::TcpListener;
 
 use crate::{commit::Table, process::Side, row::Row, rows::Bench};
 
+/// As in the binary `streamer`; the floor has it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Files that are open beside the connections.
 const OTHER_FILES: u64 = 500;
 

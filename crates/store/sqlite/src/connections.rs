@@ -96,13 +96,19 @@ pub(crate) fn forget_endpoint(tx: &mut Tx<'_>, endpoint: &str) -> Result<u64, Fa
     Ok(removed as u64)
 }
 
-pub(crate) fn purge(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<u64, Failure> {
-    let removed = tx
-        .conn
-        .prepare_cached(
-            "DELETE FROM connection WHERE id IN \
-             (SELECT id FROM connection WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
-        )?
-        .execute((now.as_millis(), limit))?;
-    Ok(removed as u64)
+/// Those whose time is over. Reads the whole table, so it is not the writer's.
+pub(crate) fn expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<ConnectionId>> {
+    conn.prepare_cached("SELECT id FROM connection WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2")?
+        .query_map((now.as_millis(), limit), |row| Columns::of(row).text(ConnectionId::new))?
+        .collect()
+}
+
+/// Removes those of `ids` whose time is still over.
+pub(crate) fn purge(tx: &mut Tx<'_>, ids: &[ConnectionId], now: Timestamp) -> Result<u64, Failure> {
+    let mut removal = tx.conn.prepare_cached("DELETE FROM connection WHERE id = ?1 AND expires_at <= ?2")?;
+    let mut removed = 0;
+    for id in ids {
+        removed += removal.execute((id.as_str(), now.as_millis()))? as u64;
+    }
+    Ok(removed)
 }

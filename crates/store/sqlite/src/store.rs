@@ -174,7 +174,11 @@ impl Connections for SqliteStore {
     }
 
     async fn purge_connections(&self, now: Timestamp, limit: u32) -> Result<u64> {
-        self.writer.call_lazily(move |tx| connections::purge(tx, now, limit)).await
+        let expired = self.readers.call(move |conn| connections::expired(conn, now, limit)).await?;
+        if expired.is_empty() {
+            return Ok(0);
+        }
+        self.writer.call_lazily(move |tx| connections::purge(tx, &expired, now)).await
     }
 }
 

@@ -7,6 +7,10 @@ ALTER TABLE request ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 DROP INDEX request_due;
 CREATE INDEX request_open ON request (number) WHERE expires_at IS NULL;
 
+-- Connections come by the thousand at once, and are looked for by few: lists and purges read the table instead.
+DROP INDEX connection_owner;
+DROP INDEX connection_expiry;
+
 -- The bytes of payloads, chunks, outcomes and artifacts.
 CREATE TABLE usage (
     tenant TEXT    PRIMARY KEY,
