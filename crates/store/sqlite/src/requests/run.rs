@@ -83,17 +83,29 @@ fn write(conn: &Connection, standing: &Standing, entries: &[LogEntry]) -> rusqli
             EntryBody::Restart { .. } | EntryBody::Outcome(_) => {}
         }
     }
-    let last_seq = entries.last().map_or(standing.last_seq, |last| last.seq);
-    conn.prepare_cached(
-        "UPDATE request SET last_seq = ?2, chunks = chunks + ?3, log_bytes = log_bytes + ?4 WHERE number = ?1",
-    )?
-    .execute((standing.number, int(last_seq), chunks, bytes))?;
-    if let Some((entry, state)) = progress {
-        conn.prepare_cached(
-            "UPDATE request SET progress_seq = ?2, progress_at = ?3, progress = ?4 WHERE number = ?1",
-        )?
-        .execute((standing.number, int(entry.seq), entry.at.as_millis(), json_text(state)))?;
-    }
+    let last_seq = int(entries.last().map_or(standing.last_seq, |last| last.seq));
+    match progress {
+        None => conn
+            .prepare_cached(
+                "UPDATE request SET last_seq = ?2, chunks = chunks + ?3, log_bytes = log_bytes + ?4 \
+                 WHERE number = ?1",
+            )?
+            .execute((standing.number, last_seq, chunks, bytes))?,
+        Some((entry, state)) => conn
+            .prepare_cached(
+                "UPDATE request SET last_seq = ?2, chunks = chunks + ?3, log_bytes = log_bytes + ?4, \
+                 progress_seq = ?5, progress_at = ?6, progress = ?7 WHERE number = ?1",
+            )?
+            .execute((
+                standing.number,
+                last_seq,
+                chunks,
+                bytes,
+                int(entry.seq),
+                entry.at.as_millis(),
+                json_text(state),
+            ))?,
+    };
     Ok(bytes)
 }
 
