@@ -152,12 +152,21 @@ impl fmt::Display for WorkerId {
 }
 
 /// The right to work on a request, until another fence is out.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The request.
     pub key: RequestKey,
     /// Rises with every claim.
     pub fence: u64,
+    /// Where its store has it, for that store alone to find it again at once; 0 where it needs no such thing.
+    pub place: u64,
+}
+
+/// Without its place, which differs from store to store.
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("key", &self.key).field("fence", &self.fence).finish_non_exhaustive()
+    }
 }
 
 /// What became of an enqueue.

@@ -126,7 +126,7 @@ pub async fn to_what_ended_or_was_given_up_is_refused(store: SharedStore) {
         assert_eq!(refusal(late), ErrorKind::LeaseLost, "{id}");
         assert_eq!(snapshot(&store, &key(id)).await, before, "{id}");
     }
-    let nothing = streamer_engine::store::Lease { key: key("nothing"), fence: 1 };
+    let nothing = streamer_engine::store::Lease { key: key("nothing"), fence: 1, place: 1 };
     assert_eq!(refusal(store.append(&nothing, &[chunk(1, 0)], None).await), ErrorKind::LeaseLost);
 }
 

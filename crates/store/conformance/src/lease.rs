@@ -36,7 +36,7 @@ pub async fn renewed_is_lost_to_a_new_fence_or_the_end(store: SharedStore) {
     assert_eq!(renew(&store, &[new], 4000).await, [Renewed::Lost]);
     let given_up = running(&store, "b").await.lease;
     store.release(&given_up, at(5)).await.expect("waits");
-    let nothing = Lease { key: key("nothing"), fence: 1 };
+    let nothing = Lease { key: key("nothing"), fence: 1, place: 1 };
     assert_eq!(renew(&store, &[given_up, nothing], 4000).await, [Renewed::Lost; 2]);
     assert_eq!(next_due(&store).await, Some(at(5)), "a lost renewal changes nothing");
 }

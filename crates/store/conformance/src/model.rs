@@ -78,7 +78,7 @@ impl History {
         let (key, me) = (dice.key(), worker(["w1", "w2"][dice.below(2) as usize]));
         // A lease of any age, or one that never was.
         let lease = match leases.len() {
-            0 => Lease { key: key.clone(), fence: dice.below(3) },
+            0 => Lease { key: key.clone(), fence: dice.below(3), place: dice.below(9) },
             n => leases[n - 1 - dice.below(n.min(4) as u64) as usize].clone(),
         };
         match dice.below(16) {

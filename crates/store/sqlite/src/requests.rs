@@ -9,7 +9,7 @@ mod read;
 mod run;
 mod settle;
 
-use rusqlite::{Connection, OptionalExtension, Result};
+use rusqlite::{Connection, OptionalExtension, Result, Row};
 use streamer_engine::store::{ErrorKind, Lease, Outcome, Record, RequestKey, Summary};
 use streamer_protocol::{Action, ConnectionId, RequestId, RequestStatus, TenantId, Timestamp, UserId};
 
@@ -26,9 +26,14 @@ use crate::{
     value::{Columns, int},
 };
 
-const SUMMARY: &str = "tenant, user, id, connection, action, priority, status, progress, attempt, retry_count, \
-    max_retries, takeovers, repeatable, cancel_asked, run_at, created_at, started_at, ended_at, expires_at, \
-    last_seq, chunks, log_bytes";
+macro_rules! summary {
+    () => {
+        "tenant, user, id, connection, action, priority, status, progress, attempt, retry_count, max_retries, \
+         takeovers, repeatable, cancel_asked, run_at, created_at, started_at, ended_at, expires_at, last_seq, \
+         chunks, log_bytes"
+    };
+}
+use summary;
 
 fn read_summary(columns: &mut Columns<'_, '_>) -> Result<Summary> {
     let key = RequestKey {
@@ -64,8 +69,8 @@ fn read_summary(columns: &mut Columns<'_, '_>) -> Result<Summary> {
 }
 
 fn summary_of(conn: &Connection, number: i64) -> Result<Summary> {
-    let sql = format!("SELECT {SUMMARY} FROM request WHERE number = ?1");
-    conn.prepare_cached(&sql)?.query_row([number], |row| read_summary(&mut Columns::of(row)))
+    let sql = concat!("SELECT ", summary!(), " FROM request WHERE number = ?1");
+    conn.prepare_cached(sql)?.query_row([number], |row| read_summary(&mut Columns::of(row)))
 }
 
 fn record_of(conn: &Connection, number: i64) -> Result<Record> {
@@ -93,7 +98,6 @@ fn read_outcome(status: RequestStatus, columns: &mut Columns<'_, '_>) -> Result<
 struct Standing {
     number: i64,
     status: RequestStatus,
-    fence: u64,
     /// Whether somebody holds the newest fence's lease, or ended the request under it.
     has_holder: bool,
     cancel_asked: bool,
@@ -101,29 +105,48 @@ struct Standing {
     chunks: u64,
 }
 
+macro_rules! standing {
+    () => {
+        "SELECT number, status, holder IS NOT NULL, cancel_asked, last_seq, chunks FROM request"
+    };
+}
+
+fn read_standing(row: &Row<'_>) -> Result<Standing> {
+    let columns = &mut Columns::of(row);
+    Ok(Standing {
+        number: columns.get()?,
+        status: columns.status()?,
+        has_holder: columns.get()?,
+        cancel_asked: columns.get()?,
+        last_seq: columns.count()?,
+        chunks: columns.count()?,
+    })
+}
+
 fn standing(conn: &Connection, key: &RequestKey) -> Result<Option<Standing>> {
-    let find = "SELECT number, status, fence, holder IS NOT NULL, cancel_asked, last_seq, chunks FROM request \
-        WHERE tenant = ?1 AND user = ?2 AND id = ?3";
-    conn.prepare_cached(find)?
-        .query_row([key.tenant.as_str(), key.user.as_str(), key.id.as_str()], |row| {
-            let columns = &mut Columns::of(row);
-            Ok(Standing {
-                number: columns.get()?,
-                status: columns.status()?,
-                fence: columns.count()?,
-                has_holder: columns.get()?,
-                cancel_asked: columns.get()?,
-                last_seq: columns.count()?,
-                chunks: columns.count()?,
-            })
-        })
+    conn.prepare_cached(concat!(standing!(), " WHERE tenant = ?1 AND user = ?2 AND id = ?3"))?
+        .query_row([key.tenant.as_str(), key.user.as_str(), key.id.as_str()], read_standing)
         .optional()
+}
+
+fn lease_of(number: i64, key: RequestKey, fence: u64) -> Lease {
+    Lease { key, fence, place: number.unsigned_abs() }
 }
 
 /// The request whose newest fence is the lease's.
 fn under(conn: &Connection, lease: &Lease) -> std::result::Result<Standing, Failure> {
-    let newest = |standing: &Standing| standing.fence == lease.fence;
-    Ok(standing(conn, &lease.key)?.filter(newest).ok_or(ErrorKind::LeaseLost)?)
+    // By its number, which is found at once. It may be another request's by now: so the key must be its, too.
+    let sql =
+        concat!(standing!(), " WHERE number = ?1 AND fence = ?2 AND id = ?3 AND user = ?4 AND tenant = ?5");
+    let key = &lease.key;
+    let found = conn
+        .prepare_cached(sql)?
+        .query_row(
+            (int(lease.place), int(lease.fence), key.id.as_str(), key.user.as_str(), key.tenant.as_str()),
+            read_standing,
+        )
+        .optional()?;
+    Ok(found.ok_or(ErrorKind::LeaseLost)?)
 }
 
 /// Ends a request, with its outcome as the log's next entry. Returns that entry's `seq`.

@@ -80,14 +80,16 @@ impl StoredBytes {
 
     /// Writes what the transaction adds, as its last statements.
     pub(crate) fn write(&self, conn: &Connection) -> Result<()> {
-        let mut add = conn.prepare_cached(
-            "INSERT INTO usage (tenant, bytes) VALUES (?1, ?2) \
-             ON CONFLICT (tenant) DO UPDATE SET bytes = bytes + excluded.bytes RETURNING bytes",
-        )?;
         for (tenant, bytes) in self.added.iter().filter(|(_, bytes)| **bytes != 0) {
-            let left: i64 = add.query_row((tenant.as_str(), bytes), |row| row.get(0))?;
-            if left == 0 {
-                conn.prepare_cached("DELETE FROM usage WHERE tenant = ?1")?.execute([tenant.as_str()])?;
+            let changed = conn
+                .prepare_cached("UPDATE usage SET bytes = bytes + ?2 WHERE tenant = ?1")?
+                .execute((tenant.as_str(), bytes))?;
+            if changed == 0 {
+                conn.prepare_cached("INSERT INTO usage (tenant, bytes) VALUES (?1, ?2)")?
+                    .execute((tenant.as_str(), bytes))?;
+            } else if *bytes < 0 {
+                conn.prepare_cached("DELETE FROM usage WHERE tenant = ?1 AND bytes = 0")?
+                    .execute([tenant.as_str()])?;
             }
         }
         Ok(())

@@ -401,7 +401,7 @@ impl Stored {
         summary.cancel_asked &= !planted::is(Bug::ForgottenCancel);
         summary.retry_after = None;
         summary.started_at.get_or_insert(now);
-        Lease { key: summary.key.clone(), fence: self.fence }
+        Lease { key: summary.key.clone(), fence: self.fence, place: 0 }
     }
 
     fn is_open(&self) -> bool {

@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use streamer_engine::store::{
     Claim, Claimed, EntryBody, Lease, LogEntry, Record, Renewed, RunningMax, WorkerId,
 };
-use streamer_protocol::Timestamp;
+use streamer_protocol::{RequestStatus, Timestamp};
 
-use super::{SUMMARY, read_summary};
+use super::{Standing, lease_of, read_summary, summary, under};
 use crate::{
     error::Failure,
     value::{Columns, int},
@@ -40,18 +40,35 @@ fn lease(
     lease_until: Timestamp,
 ) -> Result<Claim> {
     let conn = tx.conn;
-    let sql = format!(
-        "UPDATE request SET takeovers = takeovers + (status = 'PROCESSING'), status = 'PROCESSING', \
-         attempt = attempt + 1, fence = fence + 1, holder = ?2, due_at = ?3, outcome = NULL, \
-         started_at = coalesce(started_at, ?4) WHERE number = ?1 RETURNING {SUMMARY}, fence, covered"
+    // Read, then written: a RETURNING would make a table for its answer each time.
+    let sql = concat!(
+        "SELECT ",
+        summary!(),
+        ", fence, covered, (SELECT json FROM payload WHERE payload.request = number) \
+         FROM request WHERE number = ?1"
     );
-    let (mut summary, fence, covered) = conn.prepare_cached(&sql)?.query_row(
-        (number, worker.as_str(), lease_until.as_millis(), now.as_millis()),
-        |row| {
-            let columns = &mut Columns::of(row);
-            Ok((read_summary(columns)?, columns.count()?, columns.count()?))
-        },
-    )?;
+    let (mut summary, fence, covered, payload) = conn.prepare_cached(sql)?.query_row([number], |row| {
+        let columns = &mut Columns::of(row);
+        Ok((read_summary(columns)?, columns.count()? + 1, columns.count()?, columns.json()?))
+    })?;
+    summary.takeovers += u32::from(summary.status == RequestStatus::Processing);
+    summary.status = RequestStatus::Processing;
+    summary.attempt += 1;
+    summary.retry_after = None;
+    let started_at = *summary.started_at.get_or_insert(now);
+    conn.prepare_cached(
+        "UPDATE request SET takeovers = ?2, status = 'PROCESSING', attempt = ?3, fence = ?4, holder = ?5, \
+         due_at = ?6, outcome = NULL, started_at = ?7 WHERE number = ?1",
+    )?
+    .execute((
+        number,
+        summary.takeovers,
+        summary.attempt,
+        int(fence),
+        worker.as_str(),
+        lease_until.as_millis(),
+        started_at.as_millis(),
+    ))?;
     let attempt = summary.attempt;
     let (restart, checkpoint) = match attempt {
         1 => (None, None),
@@ -71,10 +88,7 @@ fn lease(
             (Some(entry), checkpoint)
         }
     };
-    let payload = conn
-        .prepare_cached("SELECT json FROM payload WHERE request = ?1")?
-        .query_row([number], |row| Columns::of(row).json())?;
-    let lease = Lease { key: summary.key.clone(), fence };
+    let lease = lease_of(number, summary.key.clone(), fence);
     Ok(Claim { lease, record: Record { summary, payload, checkpoint, outcome: None }, restart })
 }
 
@@ -106,24 +120,17 @@ pub(crate) fn renew(
     leases: &[Lease],
     lease_until: Timestamp,
 ) -> Result<Vec<Renewed>, Failure> {
-    let mut renewal = tx.conn.prepare_cached(
-        "UPDATE request SET due_at = ?5 WHERE tenant = ?1 AND user = ?2 AND id = ?3 AND fence = ?4 \
-         AND status = 'PROCESSING' RETURNING cancel_asked, number",
-    )?;
+    let mut renewal = tx.conn.prepare_cached("UPDATE request SET due_at = ?2 WHERE number = ?1")?;
     let mut answers = Vec::with_capacity(leases.len());
-    for Lease { key, fence } in leases {
-        let (tenant, user, id) = (key.tenant.as_str(), key.user.as_str(), key.id.as_str());
-        let held = renewal
-            .query_row((tenant, user, id, int(*fence), lease_until.as_millis()), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        answers.push(match held {
-            None => Renewed::Lost,
-            Some((cancel_asked, number)) => {
+    for lease in leases {
+        answers.push(match under(tx.conn, lease) {
+            Ok(Standing { number, status: RequestStatus::Processing, cancel_asked, .. }) => {
+                renewal.execute((number, lease_until.as_millis()))?;
                 tx.agenda.reschedule(number, lease_until, true);
                 Renewed::Held { cancel_asked }
             }
+            Ok(_) | Err(Failure::Refused(_)) => Renewed::Lost,
+            Err(broken) => return Err(broken),
         });
     }
     Ok(answers)

@@ -2,16 +2,16 @@
 
 use rusqlite::params;
 use streamer_engine::store::{
-    Enqueued, Error, ErrorKind, Fingerprint, Lease, NewRequest, Promoted, Quota, Summary, WorkerId,
+    Enqueued, Error, ErrorKind, Fingerprint, NewRequest, Promoted, Quota, Summary, WorkerId,
 };
 use streamer_protocol::Timestamp;
 
-use super::summary_of;
+use super::{lease_of, summary_of};
 use crate::{agenda::Entry, error::Failure, stored_bytes::bytes_of, writer::Tx};
 
 pub(crate) fn enqueue(tx: &mut Tx<'_>, new: &NewRequest, quota: &Quota) -> Result<Enqueued, Failure> {
     Ok(match insert(tx, new, quota, None)? {
-        Inserted::New => Enqueued::New,
+        Inserted::New(_) => Enqueued::New,
         Inserted::Known(summary) => Enqueued::Known(*summary),
     })
 }
@@ -24,13 +24,13 @@ pub(crate) fn promote(
     lease_until: Timestamp,
 ) -> Result<Promoted, Failure> {
     match insert(tx, new, quota, Some((worker, lease_until)))? {
-        Inserted::New => Ok(Promoted::Leased(Lease { key: new.key.clone(), fence: 1 })),
+        Inserted::New(number) => Ok(Promoted::Leased(lease_of(number, new.key.clone(), 1))),
         Inserted::Known(summary) => Ok(Promoted::Known(*summary)),
     }
 }
 
 enum Inserted {
-    New,
+    New(i64),
     Known(Box<Summary>),
 }
 
@@ -86,7 +86,7 @@ fn insert(
     let (action, priority, leased) = (new.action.clone(), new.priority, lease.is_some());
     tx.agenda.set(number, Entry { tenant: tenant.clone(), action, priority, due_at, leased });
     tx.stored.add(tenant, bytes_of(new.payload.as_str()));
-    Ok(Inserted::New)
+    Ok(Inserted::New(number))
 }
 
 /// The request that has this id already, unless it asks for something else.

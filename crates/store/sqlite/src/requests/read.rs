@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter, typ
 use streamer_engine::store::{EntryBody, LogEntry, Page, Record, RequestFilter, RequestKey, Summary};
 use streamer_protocol::RequestStatus;
 
-use super::{SUMMARY, read_outcome, read_summary, record_of, standing};
+use super::{read_outcome, read_summary, record_of, standing, summary};
 use crate::value::{Columns, int};
 
 pub(crate) fn request(conn: &Connection, key: &RequestKey) -> Result<Option<Record>> {
@@ -26,7 +26,7 @@ pub(crate) fn list(
             None => return Ok(None),
         },
     };
-    let mut sql = format!("SELECT {SUMMARY} FROM request {} WHERE number < ?", index_for(filter));
+    let mut sql = format!("SELECT {} FROM request {} WHERE number < ?", summary!(), index_for(filter));
     let mut values = vec![Value::from(before)];
     let equal = [
         ("tenant", filter.tenant.as_ref().map(|tenant| tenant.as_str())),
