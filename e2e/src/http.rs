@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 
@@ -41,6 +41,16 @@ pub async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer
     call(address, "GET", path, token, None).await
 }
 
+/// Gets a path over a stream that is open.
+pub async fn get_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    path: &str,
+    token: Option<&str>,
+) -> Answer {
+    exchange(stream, &request(host, "GET", path, token, None)).await
+}
+
 /// Posts JSON to a path.
 pub async fn post(address: SocketAddr, path: &str, token: Option<&str>, body: &Value) -> Answer {
     call(address, "POST", path, token, Some(body)).await
@@ -53,23 +63,31 @@ async fn call(
     token: Option<&str>,
     body: Option<&Value>,
 ) -> Answer {
+    let request = request(&address.to_string(), method, path, token, body);
+    let stream = within("a connection", TcpStream::connect(address)).await.expect("the address is served");
+    exchange(stream, &request).await
+}
+
+fn request(host: &str, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> String {
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let body = body.map(Value::to_string).unwrap_or_default();
     let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{token}Content-Type: application/json\r\n\
+    format!(
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{token}Content-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
-    );
+    )
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
     let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
     let answer = within("an HTTP answer", exchange).await.expect("the address is served");
-    parse(&answer)
-        .unwrap_or_else(|| panic!("{method} {path}: no HTTP: {:?}", String::from_utf8_lossy(&answer)))
+    let line = request.lines().next().unwrap_or_default();
+    parse(&answer).unwrap_or_else(|| panic!("{line}: no HTTP: {:?}", String::from_utf8_lossy(&answer)))
 }
 
 fn parse(answer: &[u8]) -> Option<Answer> {

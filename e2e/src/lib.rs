@@ -4,11 +4,13 @@
 //! is run as a [`command`], as a [`server`] that is killed and started again, and talked to by a [`peer`] and over
 //! [`http`]. All of this is for tests, and fails them by a panic that says what did not come.
 
+pub mod certificate;
 pub mod command;
 pub mod http;
 pub mod issuer;
 pub mod patience;
 pub mod peer;
 pub mod promises;
+pub mod proxy;
 pub mod scenario;
 pub mod server;

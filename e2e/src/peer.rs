@@ -2,12 +2,16 @@
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest as _,
+        handshake::client::{Request, Response},
         http::{HeaderValue, header::AUTHORIZATION},
     },
 };
@@ -16,8 +20,8 @@ use crate::patience::within;
 
 /// One connection.
 #[derive(Debug)]
-pub struct Peer {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub struct Peer<S = MaybeTlsStream<TcpStream>> {
+    socket: WebSocketStream<S>,
 }
 
 /// Why there is no connection.
@@ -61,8 +65,22 @@ impl Peer {
             let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a token fits into a header");
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        match within("an answer to the upgrade", Box::pin(connect_async(request))).await {
-            Ok((socket, _)) => Ok(Self { socket }),
+        let upgraded = within("an answer to the upgrade", Box::pin(connect_async(request))).await;
+        Self::upgraded(upgraded).map(|(peer, _)| peer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    /// Upgrades on a stream that is open, by this request; gives the answer too.
+    pub async fn upgrade(stream: S, request: Request) -> Result<(Self, Response), Refused> {
+        Self::upgraded(within("an answer to the upgrade", Box::pin(client_async(request, stream))).await)
+    }
+
+    fn upgraded(
+        upgraded: Result<(WebSocketStream<S>, Response), Error>,
+    ) -> Result<(Self, Response), Refused> {
+        match upgraded {
+            Ok((socket, answer)) => Ok((Self { socket }, answer)),
             Err(Error::Http(answer)) => {
                 let status = answer.status().as_u16();
                 Err(Refused::Answered { status, body: answer.into_body().unwrap_or_default() })

@@ -8,6 +8,7 @@ mod drain;
 mod handlers;
 mod once;
 mod operators;
+mod proxies;
 mod request;
 mod scenarios;
 mod secrets;

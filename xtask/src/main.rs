@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod coverage;
+mod debian;
 mod imports;
 mod run;
 mod schema;

@@ -3,15 +3,17 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{coverage, tool, workspace::Workspace};
+use crate::{coverage, debian, tool, workspace::Workspace};
 
-/// What can be installed by itself. The tests need nothing beside the toolchain and a C compiler.
+/// What can be installed by itself.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Component {
     /// cargo-deny, for `check`.
     Deny,
     /// cargo-llvm-cov and the tools of LLVM, for `coverage`.
     Coverage,
+    /// nginx, HAProxy and Caddy, for the tests of `deploy/proxies`.
+    Proxies,
 }
 
 impl Component {
@@ -19,6 +21,7 @@ impl Component {
         match self {
             Self::Deny => tool::CARGO_DENY.find(workspace).map(drop),
             Self::Coverage => coverage::Tools::find(workspace).map(drop),
+            Self::Proxies => debian::PROXIES.prepare(workspace),
         }
     }
 }
