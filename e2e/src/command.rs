@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Output, Stdio},
 };
 
 use tokio::process::Command;
@@ -66,13 +66,18 @@ impl Shell {
     /// Runs it to its end.
     pub async fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
         let ended = within("a command's end", self.command(arguments).output()).await;
-        let output = ended.expect("the binary can be run");
-        let text = |bytes| String::from_utf8(bytes).expect("it speaks UTF-8");
-        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Ran::of(ended.expect("the binary can be run"))
     }
 }
 
 impl Ran {
+    /// What the output tells.
+    #[must_use]
+    pub fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("it speaks UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     /// What it printed; it must have done what it was to do.
     #[must_use]
     #[track_caller]

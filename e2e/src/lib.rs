@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod command;
 pub mod http;
+pub mod image;
 pub mod issuer;
 pub mod patience;
 pub mod peer;

@@ -2,10 +2,12 @@
 
 mod bad_input;
 mod configuration;
+mod container;
 mod crash;
 mod demo;
 mod drain;
 mod handlers;
+mod healthcheck;
 mod once;
 mod operators;
 mod proxies;
@@ -16,7 +18,7 @@ mod start;
 mod store;
 mod token;
 
-use std::path::Path;
+use std::{io::Write as _, path::Path};
 
 use streamer_e2e::{command::Shell, server::Setup};
 
@@ -35,4 +37,17 @@ fn shell(folder: &Path) -> Shell {
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
+}
+
+/// Says that a test is skipped for want of something, which must not be on the machine that decides.
+fn skipped(missing: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
+    // Past the capture of what tests print.
+    writeln!(std::io::stderr(), "skipped: {missing}").expect("standard error is open");
+}
+
+/// A file of `deploy/`.
+fn deployed(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::{
-    imports,
+    deploy, imports,
     run::{cargo, command, run, succeeds},
     tool,
     workspace::Workspace,
@@ -20,6 +20,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         ("lints", run(cargo(root).args(clippy))),
         ("the direction of imports", directions(workspace)),
         ("dependencies", dependencies(workspace)),
+        ("deployment files", deploy::check(workspace)),
     ];
     let mut failed = Vec::new();
     for (name, outcome) in checks {

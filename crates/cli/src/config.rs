@@ -160,4 +160,28 @@ mod tests {
             assert!(!mistakes.contains("hush"), "{mistakes}");
         }
     }
+
+    #[test]
+    fn the_admin_token_comes_from_one_place_and_is_long_enough() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path.to_string_lossy().into_owned()
+        };
+        let url = ("auth.jwks_url", "https://issuer.example/keys");
+        let (good, short) = (file("good", "an-operator-of-the-tests\n"), file("short", "hush-hush\n"));
+        let loaded = load(&[url, ("admin.token_file", &good)]).expect("valid");
+        let token = loaded.config.admin.operators_token().expect("checked");
+        assert_eq!(token.as_deref(), Some("an-operator-of-the-tests"), "without the line's end");
+
+        let told = |set: &[(&str, &str)]| load(set).expect_err("a mistake").to_string();
+        let twice = told(&[url, ("admin.token", "an-operator-of-the-tests"), ("admin.token_file", &good)]);
+        assert!(twice.contains("admin.token") && twice.contains("so is admin.token_file"), "{twice}");
+        let short = told(&[url, ("admin.token_file", &short)]);
+        assert!(short.contains("admin.token_file") && short.contains("at least 16"), "{short}");
+        assert!(!short.contains("hush-hush"), "{short}");
+        let missing = told(&[url, ("admin.token_file", "/nowhere/token")]);
+        assert!(missing.contains("admin.token_file") && missing.contains("/nowhere/token"), "{missing}");
+    }
 }

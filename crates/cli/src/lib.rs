@@ -18,6 +18,7 @@ mod config;
 mod config_command;
 #[cfg(feature = "demo")]
 mod demo;
+mod healthcheck;
 mod http;
 mod request;
 mod requests;
@@ -47,6 +48,7 @@ pub fn run(routes: impl FnOnce() -> Router) -> ExitCode {
         Command::Token(command) => token::command(command),
         Command::Request(arguments) => request::command(&arguments),
         Command::Requests(arguments) => requests::command(&arguments),
+        Command::Healthcheck(arguments) => healthcheck::command(&arguments),
         Command::Config(command) => config_command::command(&command),
         Command::Store(command) => store::command(&command),
     };

@@ -186,7 +186,8 @@ async fn admin(
     let listener = bind("admin.address", &config.address).await?;
     let address = listener.local_addr()?;
     let metrics = metrics.clone();
-    let token = Some(config.token.expose()).filter(|token| !token.is_empty()).map(str::to_owned);
+    let token = config.operators_token();
+    let token = token.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))?;
     let settings = AdminSettings {
         token,
         allowed_hosts: config.allowed_hosts.clone(),

@@ -11,7 +11,7 @@ use streamer_auth::{
 use streamer_engine::{Backoff, BreakerSettings, store::Quota};
 use streamer_service::config::Mistakes;
 
-use super::{Auth, Config};
+use super::{Admin, Auth, Config};
 
 /// The shortest admin token.
 const ADMIN_TOKEN_CHARS_MIN: usize = 16;
@@ -22,9 +22,8 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if let Err((setting, problem)) = config.auth.issuer_keys() {
         mistakes.push(setting, problem);
     }
-    let token = config.admin.token.expose();
-    if !token.is_empty() && token.chars().count() < ADMIN_TOKEN_CHARS_MIN {
-        mistakes.push("admin.token", format!("must have at least {ADMIN_TOKEN_CHARS_MIN} characters"));
+    if let Err((setting, problem)) = config.admin.operators_token() {
+        mistakes.push(setting, problem);
     }
     if config.engine.node.trim().is_empty() {
         mistakes.push("engine.node", "must not be empty");
@@ -105,6 +104,28 @@ fn addresses(config: &Config, mistakes: &mut Mistakes) {
 
 fn parse_network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+}
+
+impl Admin {
+    /// What operators present, if they may at all; or the setting that is wrong, and what is.
+    pub(crate) fn operators_token(&self) -> Result<Option<String>, (&'static str, String)> {
+        const TOKEN: &str = "admin.token";
+        const FILE: &str = "admin.token_file";
+        let (setting, token) = match (self.token.expose(), &self.token_file) {
+            ("", None) => return Ok(None),
+            (token, None) => (TOKEN, token.to_owned()),
+            ("", Some(file)) => {
+                let text = std::fs::read_to_string(file);
+                let text = text.map_err(|e| (FILE, format!("{} cannot be read: {e}", file.display())))?;
+                (FILE, text.trim().to_owned())
+            }
+            (_, Some(_)) => return Err((TOKEN, format!("is set, and so is {FILE}: keep one"))),
+        };
+        if token.chars().count() < ADMIN_TOKEN_CHARS_MIN {
+            return Err((setting, format!("must have at least {ADMIN_TOKEN_CHARS_MIN} characters")));
+        }
+        Ok(Some(token))
+    }
 }
 
 /// Where the public keys of the tokens' issuer come from.

@@ -48,6 +48,8 @@ pub(crate) struct Admin {
     pub(crate) address: String,
     /// What an operator presents. Without one, only /healthz, /readyz and /metrics answer. At least 16 characters.
     pub(crate) token: Secret,
+    /// A file that holds the token instead, read once at the start: a mounted secret, say.
+    pub(crate) token_file: Option<PathBuf>,
     /// The host names under which it may be called, beside localhost and addresses.
     pub(crate) allowed_hosts: Vec<String>,
 }
@@ -58,6 +60,7 @@ impl Default for Admin {
             enabled: true,
             address: "127.0.0.1:8081".to_owned(),
             token: Secret::default(),
+            token_file: None,
             allowed_hosts: Vec::new(),
         }
     }
