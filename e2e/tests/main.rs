@@ -16,6 +16,7 @@ mod scenarios;
 mod secrets;
 mod start;
 mod store;
+mod supervised;
 mod token;
 
 use std::{io::Write as _, path::Path};

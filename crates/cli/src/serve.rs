@@ -16,6 +16,7 @@ use streamer_server::{Admin, AdminSettings, Door, Hub};
 use streamer_service::{
     config::Loaded,
     signals::Stop,
+    supervisor::Supervisor,
     tasks::Tasks,
     telemetry::{self, Metrics},
 };
@@ -101,6 +102,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     telemetry::install(&config.logs)?;
     let metrics = Metrics::install(METRICS_IDLE)?;
     let stop = Stop::on_signals()?;
+    let supervisor = Supervisor::of_environment()?;
     let (verifier, rotation) = tokio::select! {
         verifier = config.auth.verifier() => verifier?,
         () = stop.fired() => return Ok(()),
@@ -129,6 +131,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let drain_timeout = config.drain.timeout_s.duration();
     let linger = config.drain.linger_ms.duration();
     let mut tasks = Tasks::new(stop, drain_timeout);
+    tasks.spawn("supervisor", |stop| supervisor.follow(stop));
     tasks.spawn("doors", move |stop| async move {
         door.accept(listener, stop, linger).await;
         anyhow::Ok(())
