@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-examples", &["streamer-cli", "streamer-engine"]),
     ("streamer-e2e", &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-protocol"]),
     ("streamer-bench", LIBRARIES),
+    ("streamer-fuzz", LIBRARIES),
     ("xtask", &["streamer-protocol"]),
 ];
 

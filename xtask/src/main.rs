@@ -5,6 +5,7 @@ mod check;
 mod coverage;
 mod debian;
 mod deploy;
+mod fuzz;
 mod imports;
 mod run;
 mod schema;
@@ -49,6 +50,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Inputs that nobody should send, made up by seed: each target for a minute, or as the arguments say.
+    Fuzz {
+        /// Passed on, such as `frames --seconds 600`, or `frames --seed 7`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Line coverage per crate; fails where a crate that is held to it stays below the bound.
     Coverage,
     /// Writes the JSON Schema files of the wire anew, from its types.
@@ -71,6 +78,7 @@ fn obey(command: Command) -> anyhow::Result<ExitCode> {
         // Ends with cargo's own words, in failure too.
         Command::Test { args } => return test::test(&workspace, &args),
         Command::Bench { suite, args } => return bench::bench(&workspace, suite, &args),
+        Command::Fuzz { args } => return fuzz::fuzz(&workspace, &args),
         Command::Check => check::check(&workspace)?,
         Command::Setup { components } => setup::setup(&workspace, &components)?,
         Command::Coverage => coverage::coverage(&workspace)?,

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 pub use address::{Address, AddressError};
+pub use key_set::read;
 
 use crate::{Algorithm, Fetched, KeySource, SourceError};
 

@@ -27,8 +27,9 @@ struct Jwk {
     d: Option<IgnoredAny>,
 }
 
-/// The keys in `body` that check signatures by `algorithm`. Others are passed over; the same key twice is one.
-pub(super) fn read(body: &[u8], algorithm: Algorithm) -> Result<Keys, SourceError> {
+/// The keys in `body` that check signatures by `algorithm`. Others are passed over; the same key twice is one. As a
+/// [`Source`](super::Source) reads what it fetches; for keys that came by another way.
+pub fn read(body: &[u8], algorithm: Algorithm) -> Result<Keys, SourceError> {
     let Ok(Value::Object(mut set)) = serde_json::from_slice(body) else { return Err(SourceError::NotKeys) };
     let Some(Value::Array(entries)) = set.remove("keys") else { return Err(SourceError::NotKeys) };
     let mut keys = Vec::new();

@@ -61,7 +61,7 @@ impl StoredBytes {
 
     /// How many more bytes of this tenant's have room.
     pub(crate) fn room(&mut self, conn: &Connection, tenant: &TenantId, quota: &Quota) -> Result<u64> {
-        let total = self.total.saturating_add_signed(self.added.values().sum());
+        let total = self.added.values().fold(self.total, |total, added| total.saturating_add_signed(*added));
         let of_tenant = self.of(conn, tenant)?;
         let in_all = quota.stored_bytes_max.saturating_sub(total);
         Ok(in_all.min(quota.tenant_stored_bytes_max.saturating_sub(of_tenant)))
@@ -73,7 +73,8 @@ impl StoredBytes {
             return;
         }
         match self.added.get_mut(tenant) {
-            Some(added) => *added += bytes,
+            // Saturating: a damaged row may say anything of itself.
+            Some(added) => *added = added.saturating_add(bytes),
             None => drop(self.added.insert(tenant.clone(), bytes)),
         }
     }
