@@ -26,6 +26,9 @@ use crate::{machine::micros, rows::share::SLOT};
 /// How many connections are asked for at once.
 const CENSUS_PAGE: u32 = 1000;
 
+/// More than any row asks for.
+const MANY: usize = 10_000_000;
+
 /// What every connection is sent.
 #[derive(Serialize)]
 pub(crate) struct Notice {
@@ -45,6 +48,11 @@ pub(crate) async fn serve(folder: &Path, public_key: &Path, listener: TcpListene
     let store = Arc::new(SqliteStore::open(streamer_store_sqlite::Settings::at(folder.join("streamer.db")))?);
     let server = streamer_server::Settings {
         endpoint: listener.local_addr()?.to_string(),
+        // One tenant at one address asks for all of it, as fast as it can.
+        address_connections_per_minute: 0,
+        messages_per_minute: 0,
+        connections_max: MANY,
+        tenant_connections_max: MANY,
         ..streamer_server::Settings::default()
     };
     let hub = Hub::new(&server);
@@ -72,7 +80,6 @@ pub(crate) fn verifier(public_key: &Path) -> Result<Verifier> {
 
 /// The product's own, but for how much may be open and followed: it is one tenant that asks for all of it.
 fn limits() -> streamer_engine::Settings {
-    const MANY: usize = 10_000_000;
     streamer_engine::Settings {
         quota: Quota {
             open_max: MANY as u64,

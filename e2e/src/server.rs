@@ -86,6 +86,10 @@ async fn start(shell: &Shell, settings: &[(String, String)], at: &Addresses) -> 
     command
         .args(["--store", "streamer.db", "--public-key-file", "public.pem", "--ready-file", "ready.json"])
         .args(["--set", "demo.data_dir=data", "--set", "logs.format=json"]);
+    // Tests come often, and all from one address. Those about the rates set them.
+    for unlimited in ["listen.address_connections_per_minute", "connections.messages_per_minute"] {
+        command.arg("--set").arg(format!("{unlimited}=0"));
+    }
     for (name, value) in settings {
         command.arg("--set").arg(format!("{name}={value}"));
     }

@@ -35,7 +35,7 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// How requests are run.
     pub(crate) engine: Engine,
-    /// What one connection may do.
+    /// How many connections there may be, and what one of them may do.
     pub(crate) connections: Connections,
     /// How the process goes away.
     pub(crate) drain: Drain,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
-use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, RequestStatus, TenantId};
+use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, Request, RequestStatus, TenantId};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -158,6 +158,12 @@ impl Engine {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.core.settings
+    }
+
+    /// The answer to a message that was not taken, under its id if that is near at hand.
+    #[must_use]
+    pub fn refuse(&self, text: &str, error: ErrorBody) -> Frame {
+        self.core.error(Request::peek_id(text), error)
     }
 
     /// Everything about a request.

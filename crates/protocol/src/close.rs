@@ -27,6 +27,10 @@ pub enum CloseCode {
     SlowConsumer = 4408,
     /// Nothing was heard from the client for two heartbeats: reconnect and resume.
     Silent = 4410,
+    /// A message was begun and not finished in time: reconnect and resume.
+    Unfinished = 4411,
+    /// Messages kept coming far over the rate: reconnect, and send less.
+    RateLimited = 4429,
 }
 
 /// What a client does after a close.
@@ -62,6 +66,8 @@ impl CloseCode {
             Self::Disconnected => "disconnected by the server",
             Self::SlowConsumer => "slow consumer",
             Self::Silent => "nothing heard for two heartbeats",
+            Self::Unfinished => "a message was not finished in time",
+            Self::RateLimited => "too many messages",
         }
     }
 
@@ -86,6 +92,7 @@ mod tests {
         assert_eq!(CloseCode::reconnect(CloseCode::SlowConsumer.as_u16()), Reconnect::Yes);
         assert_eq!(CloseCode::reconnect(CloseCode::TokenExpired.as_u16()), Reconnect::WithFreshToken);
         assert_eq!(CloseCode::reconnect(CloseCode::TooLarge.as_u16()), Reconnect::No);
+        assert_eq!(CloseCode::reconnect(CloseCode::RateLimited.as_u16()), Reconnect::Yes);
         assert_eq!(CloseCode::reconnect(1006), Reconnect::Yes);
     }
 }

@@ -25,7 +25,7 @@ pub enum ErrorCode {
     Conflict,
     /// The message, a chunk or the log of a request is over its bound.
     PayloadTooLarge,
-    /// Too many messages or connections in too short a time.
+    /// Too many messages or connections, or in too short a time: try again after `retry.after` milliseconds.
     RateLimited,
     /// The action's time was up.
     Timeout,

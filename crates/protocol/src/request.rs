@@ -2,14 +2,19 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{
+    Deserialize, Deserializer as _, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use crate::{Action, ErrorCode, FieldProblem, Json, RequestId};
 
 /// The largest message a client may send by default, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+
+/// Within so many bytes [`Request::peek_id`] looks for the id.
+const PEEK_BYTES: usize = 1024;
 
 /// A client's message: `{"id"?, "action", "payload"?, "metadata"?}`. Unknown fields are ignored, and so is a
 /// `"type": "request"`.
@@ -83,6 +88,17 @@ impl Request {
         Self { id: None, action, payload: None, metadata: None }
     }
 
+    /// The id of a message that is not read any further, if it stands near its beginning. Costs no more than
+    /// that, whatever the message is.
+    #[must_use]
+    pub fn peek_id(text: &str) -> Option<RequestId> {
+        let head = &text[..text.floor_char_boundary(PEEK_BYTES)];
+        let mut id = None;
+        // What follows the id does not matter, nor that the head may end amid something.
+        let _ = serde_json::Deserializer::from_str(head).deserialize_map(FirstId(&mut id));
+        id
+    }
+
     /// Reads one text frame.
     pub fn parse(text: &str) -> Result<Self, InvalidRequest> {
         if !text.trim_start().starts_with('{') {
@@ -121,6 +137,28 @@ impl Request {
             Ok((action, payload, metadata)) => Ok(Self { id, action, payload, metadata }),
             Err(e) => Err(InvalidRequest { id, ..e }),
         }
+    }
+}
+
+/// Reads an object up to its id.
+struct FirstId<'a>(&'a mut Option<RequestId>);
+
+impl<'de> Visitor<'de> for FirstId<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "id" {
+                *self.0 = RequestId::parse(&map.next_value::<String>()?).ok();
+                return Ok(());
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
     }
 }
 
@@ -168,6 +206,18 @@ mod tests {
     fn unknown_fields_and_the_request_type_are_tolerated() {
         let request = Request::parse(r#"{"type":"request","action":"echo","payload":{"a":1},"extra":true}"#);
         assert_eq!(request.expect("valid").payload.expect("kept").as_str(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn an_id_is_found_near_the_beginning_and_not_looked_for_beyond() {
+        let id = |text: &str| Request::peek_id(text).map(|id| id.to_string());
+        assert_eq!(id(r#"{"id":"a","action":"#).as_deref(), Some("a"));
+        assert_eq!(id(r#"{"action":"echo","payload":[{"id":"no"}],"id":"\u0061"}"#).as_deref(), Some("a"));
+        let late = format!(r#"{{"payload":"{}","id":"a"}}"#, "é".repeat(PEEK_BYTES));
+        let deep = format!(r#"{{"payload":{}"#, "[".repeat(100_000));
+        for none in ["", "[]", "7", r#"{"id":7}"#, r#"{"id":"\u0000"}"#, "{\"id\":\"a", &late, &deep] {
+            assert_eq!(id(none), None, "{none:.80}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Answers over HTTP that are errors.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -7,7 +9,7 @@ use axum::{
 };
 use serde::Serialize;
 use streamer_auth::Rejected;
-use streamer_protocol::{ErrorBody, ErrorCode};
+use streamer_protocol::{ErrorBody, ErrorCode, Retry};
 
 use crate::credentials::count_rejected;
 
@@ -35,6 +37,16 @@ pub(crate) fn error(error: ErrorBody) -> Response {
 
 pub(crate) fn with_status(status: StatusCode, error: ErrorBody) -> Response {
     (status, Json(Body { error })).into_response()
+}
+
+/// An error that may pass, with the time after which to try again, in the body and in the `Retry-After` header
+/// (whole seconds).
+pub(crate) fn later(code: ErrorCode, message: &str, after: Duration) -> Response {
+    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1);
+    let again = Retry { retryable: true, after: Some(millis), attempt: None, max_tries: None };
+    let mut response = error(ErrorBody::new(code, message).retry(again));
+    response.headers_mut().insert(header::RETRY_AFTER, millis.div_ceil(1000).into());
+    response
 }
 
 /// The answer to a token that is not accepted. Its reason goes to log and metric.

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{Sink, SinkExt, Stream};
 use streamer_engine::{Engine, Session};
-use streamer_protocol::CloseCode;
+use streamer_protocol::{CloseCode, ErrorBody, ErrorCode, Retry};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::OwnedSemaphorePermit,
@@ -24,11 +24,25 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::{Settings, credentials::TokenState, hub::text, link::Link, wire::Wire};
+use crate::{
+    Settings,
+    credentials::TokenState,
+    hub::text,
+    link::Link,
+    rate::{Rate, Spent},
+    wire::Wire,
+};
 
 /// Read and thrown away at most, after a close, so that a peer which is still writing gets to read why. Time is
 /// bounded too: by the settings.
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// So often as fast as it may a peer can send messages, and read that they are refused, before it is closed.
+const FLOOD_FACTOR: u32 = 10;
+
+/// How many control frames and small fragments a peer may send in a minute. A ping a second is 60, and nobody has a
+/// reason to cut a message into crumbs.
+const SMALL_FRAMES_PER_MINUTE: u32 = 1000;
 
 pub(crate) type Socket = WebSocketStream<Wire>;
 
@@ -59,6 +73,8 @@ impl Ending {
             Self::Server(CloseCode::Disconnected) => "disconnected_by_server",
             Self::Server(CloseCode::SlowConsumer) => "slow_consumer",
             Self::Server(CloseCode::Silent) => "silent",
+            Self::Server(CloseCode::Unfinished) => "message_unfinished",
+            Self::Server(CloseCode::RateLimited) => "rate_limited",
         }
     }
 }
@@ -85,6 +101,15 @@ pub(crate) struct Connection {
     next_ping: Instant,
     alarm: Pin<Box<Sleep>>,
     room: Room,
+    spent: Spending,
+}
+
+/// What the peer has spent of what it may send.
+#[derive(Default)]
+struct Spending {
+    messages: Spent,
+    refusals: Spent,
+    small_frames: Spent,
 }
 
 /// A time in which the peer takes nothing.
@@ -135,6 +160,7 @@ impl Connection {
             next_ping,
             alarm: Box::pin(sleep_until(now)),
             room: Room::Wanted,
+            spent: Spending::default(),
         }
     }
 
@@ -193,7 +219,11 @@ impl Connection {
             if std::mem::take(&mut self.deaf) {
                 self.socket.get_mut().listen_again();
             }
-            match self.poll_read(cx) {
+            let read = self.poll_read(cx);
+            if let Some(code) = self.overrun() {
+                return Poll::Ready(Event::Close(code));
+            }
+            match read {
                 Poll::Ready(Some(Ok(message))) => return Poll::Ready(Event::Message(message)),
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(Event::Failed(e)),
                 Poll::Ready(None) => return Poll::Ready(Event::Ended),
@@ -234,6 +264,28 @@ impl Connection {
         read
     }
 
+    /// Looks at how the peer sends, each time that something was read: a peer that never pauses leaves no other
+    /// moment for it. Gives the code with which to close, if it has come to that.
+    fn overrun(&mut self) -> Option<CloseCode> {
+        let wire = self.socket.get_mut();
+        let (small, heard) = (wire.take_small_frames(), wire.heard());
+        if small > 0 {
+            let rate = Rate::per_minute(SMALL_FRAMES_PER_MINUTE).expect("is not 0");
+            if self.spent.small_frames.spend(small, rate, heard).is_err() {
+                metrics::counter!("streamer_rate_limited_total", "what" => "frames").increment(1);
+                return Some(CloseCode::RateLimited);
+            }
+        }
+        let finish_by = self.unfinished_at()?;
+        if heard >= finish_by {
+            return Some(CloseCode::Unfinished);
+        }
+        if finish_by < self.alarm.deadline() {
+            self.alarm.as_mut().reset(finish_by);
+        }
+        None
+    }
+
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Room::Wanted = self.room {
             self.room = match self.session.try_room() {
@@ -271,6 +323,9 @@ impl Connection {
         match message {
             Message::Text(message) => {
                 self.link.count_received();
+                if let Some(wait) = self.over_rate() {
+                    return self.refuse(message.as_str(), wait);
+                }
                 let Room::Held(room) = std::mem::replace(&mut self.room, Room::Wanted) else {
                     unreachable!("messages are read only while there is room")
                 };
@@ -292,6 +347,26 @@ impl Connection {
         }
     }
 
+    /// Counts a message. Gives how long to wait before the next one, if this one is over the rate.
+    fn over_rate(&mut self) -> Option<Duration> {
+        let rate = Rate::per_minute(self.settings.messages_per_minute)?;
+        self.spent.messages.spend(1, rate, self.socket.get_ref().heard()).err()
+    }
+
+    /// Answers a message that is over the rate; or closes, if even the refusals are too many.
+    fn refuse(&mut self, message: &str, wait: Duration) -> Option<Ending> {
+        metrics::counter!("streamer_rate_limited_total", "what" => "messages").increment(1);
+        let rate = Rate::per_minute(self.settings.messages_per_minute)?.times(FLOOD_FACTOR);
+        if self.spent.refusals.spend(1, rate, self.socket.get_ref().heard()).is_err() {
+            return Some(Ending::Server(CloseCode::RateLimited));
+        }
+        let after = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let again = Retry { retryable: true, after: Some(after), attempt: None, max_tries: None };
+        let error = ErrorBody::new(ErrorCode::RateLimited, "too many messages: send fewer").retry(again);
+        self.link.reply(text(&self.engine.refuse(message, error)));
+        None
+    }
+
     /// A time has come. Gives the code with which to close, if it has come to that.
     fn alarm(&mut self) -> Option<CloseCode> {
         let now = Instant::now();
@@ -304,6 +379,9 @@ impl Connection {
         }
         if now >= self.silent_at() {
             return Some(CloseCode::Silent);
+        }
+        if self.unfinished_at().is_some_and(|at| now >= at) {
+            return Some(CloseCode::Unfinished);
         }
         if now >= self.next_ping {
             // A peer that takes nothing gets no pings on top.
@@ -325,6 +403,9 @@ impl Connection {
         if let Some(stall) = &self.stalled {
             at = at.min(stall.since + self.settings.stall_timeout);
         }
+        if let Some(unfinished_at) = self.unfinished_at() {
+            at = at.min(unfinished_at);
+        }
         self.alarm.as_mut().reset(at);
     }
 
@@ -336,6 +417,13 @@ impl Connection {
     fn silent_at(&self) -> Instant {
         let heard = if self.deaf { Instant::now() } else { self.socket.get_ref().heard() };
         heard + 2 * self.settings.heartbeat
+    }
+
+    /// By when the message that has begun must be finished. While nobody listens it cannot be.
+    fn unfinished_at(&self) -> Option<Instant> {
+        let since = self.socket.get_ref().unfinished_since()?;
+        let since = if self.deaf { Instant::now() } else { since };
+        Some(since + self.settings.message_timeout)
     }
 
     /// Says why, and waits until the peer has read it: a socket that is closed with unread input would be reset,

@@ -1,21 +1,29 @@
 //! The public door: WebSocket upgrades and artifacts, on one address.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
     routing::get,
 };
 use streamer_auth::{Identity, LiveVerifier, Presented, Rejected};
 use streamer_engine::Engine;
-use streamer_protocol::{ErrorBody, ErrorCode, Retry};
+use streamer_protocol::ErrorCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Hub, Settings, answer, artifact, listen, upgrade};
+use crate::{Hub, Settings, addresses::Addresses, answer, artifact, listen, upgrade};
+
+/// How often the addresses of those who came long ago are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What every handler of the door shares.
 pub(crate) struct Shared {
@@ -23,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) verifier: LiveVerifier,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) addresses: Addresses,
     /// Fired when no new connections are taken.
     pub(crate) draining: CancellationToken,
 }
@@ -37,9 +46,9 @@ impl Door {
     #[must_use]
     pub fn new(engine: Engine, hub: Hub, verifier: impl Into<LiveVerifier>, settings: Settings) -> Self {
         let (verifier, settings) = (verifier.into(), Arc::new(settings));
-        Self {
-            shared: Arc::new(Shared { engine, hub, verifier, settings, draining: CancellationToken::new() }),
-        }
+        let addresses = Addresses::new(settings.address_connections_per_minute, settings.addresses_max);
+        let draining = CancellationToken::new();
+        Self { shared: Arc::new(Shared { engine, hub, verifier, settings, addresses, draining }) }
     }
 
     /// Whether new connections are taken.
@@ -60,10 +69,17 @@ impl Door {
             tokio::time::sleep(linger).await;
             closing.cancel();
         };
+        let sweeping = async {
+            let mut every = tokio::time::interval(SWEEP_INTERVAL);
+            while closing.run_until_cancelled(every.tick()).await.is_some() {
+                self.shared.addresses.sweep();
+            }
+        };
         let settings = &self.shared.settings;
         tokio::join!(
             listen::serve(listener, routes, settings.head_timeout, settings.sockets_max, &closing),
-            told
+            told,
+            sweeping
         );
     }
 }
@@ -125,13 +141,20 @@ impl Shared {
     }
 
     pub(crate) fn draining(&self) -> Option<Response> {
+        const AGAIN: Duration = Duration::from_secs(1);
         self.draining.is_cancelled().then(|| {
-            let again = Retry { retryable: true, after: Some(1000), attempt: None, max_tries: None };
-            let message = "the server is going away: connect elsewhere";
-            let error = ErrorBody::new(ErrorCode::Overloaded, message).retry(again);
-            let mut response = answer::with_status(StatusCode::SERVICE_UNAVAILABLE, error);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            response
+            answer::later(ErrorCode::Overloaded, "the server is going away: connect elsewhere", AGAIN)
         })
+    }
+
+    /// Counts a new connection of this address. The answer, if there were too many of late.
+    pub(crate) fn over_rate(&self, address: IpAddr) -> Option<Response> {
+        let wait = self.addresses.admit(address).err()?;
+        metrics::counter!("streamer_rate_limited_total", "what" => "address").increment(1);
+        let message = "too many new connections from this address: wait";
+        let mut response = answer::later(ErrorCode::RateLimited, message, wait);
+        // Whoever does not wait has to come all the way again.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        Some(response)
     }
 }

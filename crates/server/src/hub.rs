@@ -3,18 +3,19 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use streamer_engine::{
     Engine, Frame,
     push::{Error, Push, Result},
 };
-use streamer_protocol::{CloseCode, ConnectionId, Draining, ServerFrame};
+use streamer_protocol::{CloseCode, ConnectionId, Draining, ServerFrame, TenantId};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Settings,
     link::{Bounds, Link},
+    places::{Full, Place, Places},
 };
 
 /// How often it is stored who was heard from.
@@ -27,6 +28,7 @@ const TOUCH_MAX: usize = 500;
 #[derive(Clone)]
 pub struct Hub {
     links: Arc<RwLock<Links>>,
+    places: Arc<Mutex<Places>>,
     bounds: Bounds,
     /// The connections' own tasks.
     pub(crate) tasks: TaskTracker,
@@ -45,7 +47,13 @@ impl Hub {
     pub fn new(settings: &Settings) -> Self {
         let bounds =
             Bounds { bytes_max: settings.outbound_bytes_max, messages_max: settings.outbound_messages_max };
-        Self { links: Arc::default(), bounds, tasks: TaskTracker::new() }
+        let places = Places::new(settings.connections_max, settings.tenant_connections_max);
+        Self {
+            links: Arc::default(),
+            places: Arc::new(Mutex::new(places)),
+            bounds,
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// How many connections there are.
@@ -58,6 +66,17 @@ impl Hub {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many connections of this tenant there are, or are about to be, on this node.
+    #[must_use]
+    pub fn connections_of(&self, tenant: &TenantId) -> usize {
+        self.places.lock().of(tenant)
+    }
+
+    /// A place for one more connection of this tenant, if there is one.
+    pub(crate) fn place(&self, tenant: &TenantId) -> std::result::Result<Place, Full> {
+        Place::take(&self.places, tenant)
     }
 
     pub(crate) fn add(&self, id: ConnectionId) -> Arc<Link> {

@@ -4,16 +4,20 @@
 //! Whoever runs a server binds the listeners and gives a token that stops it; see [`Door::accept`],
 //! [`Hub::run`] and [`Admin::serve`].
 
+mod addresses;
 mod admin;
 mod answer;
 mod artifact;
 mod connection;
 mod credentials;
 mod door;
+mod frames;
 mod hub;
 mod link;
 mod listen;
+mod places;
 mod proxy;
+mod rate;
 mod settings;
 mod upgrade;
 mod wire;

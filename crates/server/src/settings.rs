@@ -13,6 +13,20 @@ pub struct Settings {
     pub path_prefixes: Vec<String>,
     /// Proxies whose forwarding headers name the client's address.
     pub trusted_proxies: Vec<IpNet>,
+    /// How many connections one client address (of IPv6: one /64 network) may ask for in a minute, and at once
+    /// after a quiet minute. 0: any number.
+    pub address_connections_per_minute: u32,
+    /// For how many addresses that is counted at once.
+    pub addresses_max: usize,
+    /// How many connections there are at once.
+    pub connections_max: usize,
+    /// How many connections one tenant has at once.
+    pub tenant_connections_max: usize,
+    /// How many messages one connection may send in a minute, and at once after a quiet minute. More are refused;
+    /// a peer that goes on to ten times as many is closed. 0: any number.
+    pub messages_per_minute: u32,
+    /// How long a client may take for one message, from its first byte to its last.
+    pub message_timeout: Duration,
     /// The largest message a client may send, in bytes.
     pub message_bytes_max: usize,
     /// How much may wait for one connection's peer, in bytes. A single larger message passes when nothing waits.
@@ -41,6 +55,12 @@ impl Default for Settings {
             endpoint: "localhost".to_owned(),
             path_prefixes: Vec::new(),
             trusted_proxies: Vec::new(),
+            address_connections_per_minute: 10,
+            addresses_max: 65_536,
+            connections_max: 16_384,
+            tenant_connections_max: 10_000,
+            messages_per_minute: 100,
+            message_timeout: Duration::from_secs(60),
             message_bytes_max: streamer_protocol::MESSAGE_BYTES_MAX,
             outbound_bytes_max: 1024 * 1024,
             outbound_messages_max: 4096,

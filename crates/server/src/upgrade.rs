@@ -1,6 +1,10 @@
 //! From an HTTP request to a WebSocket, by RFC 6455 section 4.2.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -30,6 +34,7 @@ use crate::{
     door::Shared,
     hub::tell_draining,
     listen::SocketPermit,
+    places::{Full, Place},
     proxy,
     wire::Wire,
 };
@@ -49,6 +54,11 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
     if let Some(refused) = shared.draining() {
         return refused;
     }
+    let address = proxy::client_address(peer.ip(), request.headers(), &shared.settings.trusted_proxies);
+    // Before the token is looked at: that costs more than this.
+    if let Some(refused) = shared.over_rate(address) {
+        return refused;
+    }
     let (identity, subprotocol) = match shared.authenticate(request.uri(), request.headers()).await {
         Ok(authenticated) => authenticated,
         Err(rejected) => return answer::rejected(rejected),
@@ -62,12 +72,18 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
         return upgrade_required("the connection cannot be upgraded");
     };
 
+    let place = match shared.hub.place(&identity.tenant) {
+        Ok(place) => place,
+        Err(full) => return no_place(full),
+    };
+
     let engine = &shared.engine;
     let now = engine.clock().now();
-    let record = record(&shared, peer, request.headers(), &identity, now);
+    let record = record(&shared, address, request.headers(), &identity, now);
     let token = Arc::new(TokenState::new(identity, shared.verifier.clone(), Arc::clone(engine.clock())));
     let (stored, storing) = oneshot::channel();
-    shared.hub.tasks.spawn(live(Arc::clone(&shared), record, token, on_upgrade, permit, stored));
+    let held = Held { _place: place, _permit: permit };
+    shared.hub.tasks.spawn(live(Arc::clone(&shared), record, token, on_upgrade, held, stored));
     match storing.await {
         Ok(Ok(())) => {}
         Ok(Err(failed)) => return answer::error(failed),
@@ -85,6 +101,12 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
     response
 }
 
+/// What a connection holds as long as it lives.
+struct Held {
+    _place: Place,
+    _permit: Option<SocketPermit>,
+}
+
 /// A connection's life, from its record to its log line. A task of its own from the start: the HTTP library drops
 /// the answering of a request whose client leaves, but what was stored must be forgotten again.
 async fn live(
@@ -92,7 +114,7 @@ async fn live(
     record: ConnectionRecord,
     token: Arc<TokenState>,
     on_upgrade: OnUpgrade,
-    permit: Option<SocketPermit>,
+    held: Held,
     stored: oneshot::Sender<Result<(), ErrorBody>>,
 ) {
     let engine = &shared.engine;
@@ -146,7 +168,7 @@ async fn live(
         disconnect_time = %now,
         "disconnected"
     );
-    drop(permit);
+    drop(held);
 }
 
 /// The socket itself again, without the HTTP library around it.
@@ -158,18 +180,18 @@ async fn socket(upgraded: Upgraded, message_bytes_max: usize) -> Socket {
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max));
     // Copied: it is little or nothing, and must not keep the HTTP library's larger buffer for good.
-    let (stream, read) = (Wire::new(parts.io.into_inner()), parts.read_buf.to_vec());
-    WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await
+    let read = parts.read_buf.to_vec();
+    let wire = Wire::new(parts.io.into_inner(), &read);
+    WebSocketStream::from_partially_read(wire, read, Role::Server, Some(config)).await
 }
 
 fn record(
     shared: &Shared,
-    peer: SocketAddr,
+    address: IpAddr,
     headers: &HeaderMap,
     identity: &Identity,
     now: Timestamp,
 ) -> ConnectionRecord {
-    let address = proxy::client_address(peer.ip(), headers, &shared.settings.trusted_proxies);
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     ConnectionRecord {
         id: ConnectionId::new(shared.engine.random().unguessable()),
@@ -182,6 +204,13 @@ fn record(
         ip_address: Some(address.to_string()),
         expires_at: now + shared.engine.settings().connection_ttl,
     }
+}
+
+/// The answer to a connection for which there is no place now.
+fn no_place(full: Full) -> Response {
+    const AGAIN: Duration = Duration::from_secs(5);
+    metrics::counter!("streamer_rate_limited_total", "what" => full.as_str()).increment(1);
+    answer::later(ErrorCode::RateLimited, full.message(), AGAIN)
 }
 
 /// The answer to the client's key, if the request asks for a WebSocket in a way that we speak.

@@ -1,4 +1,4 @@
-//! A TCP stream that knows what its peer last took and gave.
+//! A TCP stream that knows what its peer last took and gave, and where among its frames it stands.
 
 use std::{
     io,
@@ -12,16 +12,22 @@ use tokio::{
     time::Instant,
 };
 
+use crate::frames::Frames;
+
 /// A TCP stream. Counts by bytes, not by messages: a large message on a slow line is a sign of life too.
 pub(crate) struct Wire {
     stream: TcpStream,
     taken: u64,
     heard: Instant,
+    frames: Frames,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, taken: 0, heard: Instant::now() }
+    /// A stream of frames, of which `read` was read already.
+    pub(crate) fn new(stream: TcpStream, read: &[u8]) -> Self {
+        let (mut frames, heard) = (Frames::default(), Instant::now());
+        frames.follow(read, heard);
+        Self { stream, taken: 0, heard, frames }
     }
 
     /// How many bytes the peer took, as far as the system tells.
@@ -39,9 +45,20 @@ impl Wire {
         self.heard
     }
 
+    /// Since when a message has begun that has not come to its end.
+    pub(crate) fn unfinished_since(&self) -> Option<Instant> {
+        self.frames.unfinished_since()
+    }
+
+    /// How many frames came, since this was last asked, that are worth little: see [`Frames`].
+    pub(crate) fn take_small_frames(&mut self) -> u32 {
+        self.frames.take_small()
+    }
+
     /// Begins the peer's silence anew, after a time in which nobody listened.
     pub(crate) fn listen_again(&mut self) {
         self.heard = Instant::now();
+        self.frames.listen_again(self.heard);
     }
 }
 
@@ -53,8 +70,11 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.heard = Instant::now();
+        let fresh = &buffer.filled()[before..];
+        if !fresh.is_empty() {
+            let now = Instant::now();
+            self.heard = now;
+            self.frames.follow(fresh, now);
         }
         read
     }

@@ -13,6 +13,7 @@ mod keys;
 mod leaving;
 mod messages;
 mod pulse;
+mod rates;
 mod refused;
 mod slow;
 mod tokens;

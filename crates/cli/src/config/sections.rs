@@ -23,17 +23,25 @@ pub(crate) struct Listen {
     pub(crate) head_timeout_s: Seconds,
     /// How many sockets are open at once; more wait to be accepted.
     pub(crate) sockets_max: usize,
+    /// How many connections one client address (of IPv6: one /64 network) may ask for in a minute, and at once after
+    /// a quiet minute; more are answered 429. 0: any number. Behind a proxy, name it in trusted_proxies.
+    pub(crate) address_connections_per_minute: u32,
+    /// For how many addresses that is counted at once.
+    pub(crate) addresses_max: usize,
 }
 
 impl Default for Listen {
     fn default() -> Self {
+        let server = streamer_server::Settings::default();
         Self {
             address: "127.0.0.1:8080".to_owned(),
             endpoint: None,
             path_prefixes: Vec::new(),
             trusted_proxies: Vec::new(),
-            head_timeout_s: Seconds(10),
-            sockets_max: 20_000,
+            head_timeout_s: Seconds(server.head_timeout.as_secs()),
+            sockets_max: server.sockets_max,
+            address_connections_per_minute: server.address_connections_per_minute,
+            addresses_max: server.addresses_max,
         }
     }
 }
@@ -207,10 +215,19 @@ impl Default for Engine {
     }
 }
 
-/// What one connection may do.
+/// How many connections there may be, and what one of them may do.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Connections {
+    /// How many there are at once; more are answered 429.
+    pub(crate) connections_max: usize,
+    /// How many of them one tenant has.
+    pub(crate) tenant_connections_max: usize,
+    /// How many messages one may send in a minute, and at once after a quiet minute; more are refused, and a flood of
+    /// them ends it. 0: any number.
+    pub(crate) messages_per_minute: u32,
+    /// How long a client may take for one message, from its first byte to its last.
+    pub(crate) message_timeout_s: Seconds,
     /// The largest message a client may send.
     pub(crate) message_bytes_max: usize,
     /// How many of its messages are worked on at once; the next ones wait.
@@ -236,6 +253,10 @@ impl Default for Connections {
         let engine = streamer_engine::Settings::default();
         let server = streamer_server::Settings::default();
         Self {
+            connections_max: server.connections_max,
+            tenant_connections_max: server.tenant_connections_max,
+            messages_per_minute: server.messages_per_minute,
+            message_timeout_s: Seconds(server.message_timeout.as_secs()),
             message_bytes_max: server.message_bytes_max,
             in_flight_max: engine.connection_in_flight_max,
             listeners_max: engine.connection_listeners_max,

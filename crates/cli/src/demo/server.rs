@@ -103,6 +103,9 @@ async fn spawn(folder: &Path, admin_token: &str, listen: &str) -> anyhow::Result
         .args(["serve", "--demo", "--listen", listen, "--admin", "127.0.0.1:0"])
         .args(["--store", "streamer.db", "--public-key-file", "public.pem", "--ready-file", "ready.json"])
         .args(["--set", "demo.data_dir=data", "--set", "logs.format=json"])
+        // The walk is in a hurry, and all of it comes from one address.
+        .args(["--set", "listen.address_connections_per_minute=0"])
+        .args(["--set", "connections.messages_per_minute=0"])
         // Small bounds, so that a peer that stops reading shows within seconds.
         .args(["--set", "engine.progress_interval_ms=50"])
         .args(["--set", "connections.breaker_open_ms=1000", "--set", "connections.outbound_bytes_max=262144"])

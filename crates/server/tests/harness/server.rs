@@ -50,6 +50,9 @@ impl Default for Setup {
             endpoint: "node-1:8080".to_owned(),
             path_prefixes: vec!["/prod".to_owned()],
             close_timeout: Duration::from_secs(5),
+            // Tests come often, and all from one address.
+            address_connections_per_minute: 0,
+            messages_per_minute: 0,
             ..Settings::default()
         };
         Self {
