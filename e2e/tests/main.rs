@@ -17,6 +17,7 @@ mod secrets;
 mod start;
 mod store;
 mod supervised;
+mod tls;
 mod token;
 
 use std::{io::Write as _, path::Path};

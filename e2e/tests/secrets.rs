@@ -7,6 +7,7 @@ use serde_json::json;
 use streamer_e2e::{
     http,
     issuer::Issuer,
+    patience::until,
     peer::{Peer, Refused},
     promises::Heard,
     scenario::{self, Place as _, TokenKind, Wanted},
@@ -14,7 +15,7 @@ use streamer_e2e::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::server;
+use crate::{server, tls::Authority};
 
 /// Stands in every payload, and nowhere else.
 const PAYLOAD: &str = "for-the-client-alone-4711";
@@ -34,6 +35,21 @@ impl Written {
     async fn command(&mut self, server: &Server, arguments: &[&str]) {
         let ran = server.shell().run(arguments).await;
         self.add(arguments.join(" "), format!("{}{}", ran.stdout, ran.stderr));
+    }
+
+    /// Fails if anything holds one of these, a payload, or any token.
+    fn holds_none_of(&self, secrets: &[String]) {
+        let mut found = Vec::new();
+        for (what, text) in &self.0 {
+            assert!(!text.is_empty(), "{what} wrote nothing");
+            let telltales = secrets.iter().flat_map(|secret| telltales(secret));
+            for telltale in telltales.chain([PAYLOAD, ANY_TOKEN].map(str::to_owned)) {
+                let lines = text.lines().filter(|line| line.contains(&telltale));
+                found.extend(lines.map(|line| format!("{what}: {line:.400}")));
+            }
+        }
+        found.dedup();
+        assert!(found.is_empty(), "{} secrets were written:\n{}", found.len(), found.join("\n"));
     }
 
     async fn inspect(&mut self, server: &Server, path: &str, status: u16) {
@@ -154,15 +170,63 @@ async fn no_secret_is_written_anywhere() {
     written.add("the log", log);
 
     assert!(secrets[0].starts_with(ANY_TOKEN), "{}", secrets[0]);
-    let mut found = Vec::new();
-    for (what, text) in &written.0 {
-        assert!(!text.is_empty(), "{what} wrote nothing");
-        let telltales = secrets.iter().flat_map(|secret| telltales(secret));
-        for telltale in telltales.chain([PAYLOAD, ANY_TOKEN].map(str::to_owned)) {
-            let lines = text.lines().filter(|line| line.contains(&telltale));
-            found.extend(lines.map(|line| format!("{what}: {line:.400}")));
-        }
+    written.holds_none_of(&secrets);
+}
+
+/// Of a server with TLS: its key, and those whom it refuses for coming too often.
+#[tokio::test]
+async fn no_secret_of_tls_or_of_who_is_refused_is_written() {
+    let authority = Authority::new();
+    let key = || std::fs::read_to_string(authority.file("key.pem")).expect("there");
+    let mut server = authority
+        .server()
+        .set("logs.filter", "trace")
+        .set("listen.tls_reload_interval_s", 1)
+        .set("listen.address_connections_per_minute", 2)
+        .set("connections.messages_per_minute", 1)
+        .start()
+        .await;
+    let token = Issuer::shared().token("ada", "acme");
+    let mut secrets = vec![ADMIN_TOKEN.to_owned(), token.clone(), key()];
+    let mut written = Written::default();
+    let shell = authority.shell(&server).variable("STREAMER_TOKEN", &token);
+    let payload = json!({ "note": PAYLOAD }).to_string();
+    shell.run(["request", "echo_async", "--payload", &payload]).await.succeeded();
+    // Its second message, which follows the request, is one too many.
+    let ran = shell.run(["request", "delay", "--payload", &payload]).await;
+    written.add("a request that was refused a message", format!("{}{}-", ran.stdout, ran.stderr));
+    for _ in 0..2 {
+        let refused = shell.run(["request", "echo", "--payload", &payload]).await.failed(1);
+        written.add("a refused connection", refused);
     }
-    found.dedup();
-    assert!(found.is_empty(), "{} secrets were written:\n{}", found.len(), found.join("\n"));
+    assert!(server.metric("streamer_rate_limited_total", &["address"]).await >= 2.0);
+
+    // A key that does not fit, one that is broken, and a good one again.
+    let kept = key();
+    authority.issue();
+    secrets.push(key());
+    for (text, outcome) in [(kept, "failed"), (key()[..80].to_owned(), "failed"), (key(), "done")] {
+        let before = server.metric("streamer_tls_reloads_total", &[outcome]).await;
+        std::fs::write(authority.file("key.pem"), text).expect("written");
+        until("the files are looked at", async || {
+            (server.metric("streamer_tls_reloads_total", &[outcome]).await > before).then_some(())
+        })
+        .await;
+    }
+    for path in ["/metrics", "/v1/configuration", "/v1/connections"] {
+        written.inspect(&server, path, 200).await;
+    }
+    let (certificate, key_file) = (authority.file("cert.pem"), authority.file("key.pem"));
+    let swapped = [
+        format!("listen.tls_certificate_file={}", key_file.display()),
+        format!("listen.tls_key_file={}", certificate.display()),
+    ];
+    let check = ["config", "check", "--show", "--set", "auth.public_key_file=public.pem"];
+    let swap = ["--set", &*swapped[0], "--set", &*swapped[1]];
+    written.command(&server, &[&check[..], &swap[..]].concat()).await;
+    server.stop().await;
+    let log = server.log();
+    assert!(log.contains("TRACE"), "{log:.500}");
+    written.add("the log", log);
+    written.holds_none_of(&secrets);
 }

@@ -14,6 +14,7 @@
 //! ```
 
 mod arguments;
+mod certificate;
 mod config;
 mod config_command;
 #[cfg(feature = "demo")]

@@ -24,7 +24,10 @@ use streamer_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use crate::config::{Config, Sources};
+use crate::{
+    certificate::Certificate,
+    config::{Config, Sources},
+};
 
 /// How long a metric is shown after it was last counted.
 const METRICS_IDLE: Duration = Duration::from_secs(60 * 60);
@@ -108,8 +111,9 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
         () = stop.fired() => return Ok(()),
     };
 
+    let certificate = Certificate::load(&config.listen)?;
     let store = Arc::new(open_store(config).await?);
-    let listener = bind("listen.address", &config.listen.address).await?;
+    let listener = bind("listen.address", &config.listen.address)?;
     let listen = listener.local_addr()?;
     let server = config.server_settings(listen);
     let hub = Hub::new(&server);
@@ -118,8 +122,11 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let worker = WorkerId::new(config.engine.node.as_str());
     let engine = Engine::new(ports, routes, worker, config.engine_settings());
     let forgotten = engine.store().forget_endpoint(&server.endpoint).await?;
-    let door = Door::new(engine.clone(), hub.clone(), verifier, server);
-    let admin = admin(&loaded, &engine, &hub, &door, &metrics).await?;
+    let mut door = Door::new(engine.clone(), hub.clone(), verifier, server);
+    if let Some(certificate) = &certificate {
+        door = door.with_tls(certificate.tls());
+    }
+    let admin = admin(&loaded, &engine, &hub, &door, &metrics)?;
 
     let addresses = Addresses { listen, admin: admin.as_ref().map(|(_, address, _)| *address) };
     if let Some(file) = ready_file {
@@ -145,6 +152,9 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
         hub.run(&engine, stop).await;
         anyhow::Ok(())
     });
+    if let Some(certificate) = certificate {
+        tasks.spawn("certificate", move |stop| certificate.keep_fresh(stop));
+    }
     if let Some(rotation) = rotation {
         tasks.spawn("keys", move |stop| async move {
             rotation.run(stop).await;
@@ -171,11 +181,13 @@ async fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
     opened.with_context(|| format!("store.path {}", config.store.path.display()))
 }
 
-async fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{setting} {address} cannot be listened on"))
+fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
+    let bound =
+        address.parse().map_err(anyhow::Error::from).and_then(|address| Ok(streamer_server::bind(address)?));
+    bound.with_context(|| format!("{setting} {address} cannot be listened on"))
 }
 
-async fn admin(
+fn admin(
     loaded: &Loaded<Config>,
     engine: &Engine,
     hub: &Hub,
@@ -186,7 +198,7 @@ async fn admin(
     if !config.enabled {
         return Ok(None);
     }
-    let listener = bind("admin.address", &config.address).await?;
+    let listener = bind("admin.address", &config.address)?;
     let address = listener.local_addr()?;
     let metrics = metrics.clone();
     let token = config.operators_token();

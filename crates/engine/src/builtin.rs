@@ -140,7 +140,7 @@ pub(crate) fn answer(
                 let caller = &session.caller;
                 let (tenant, user) = (Some(caller.tenant.clone()), Some(caller.user.clone()));
                 let filter = RequestFilter { tenant, user, status, action: None };
-                Some(match engine::requests(&core, &filter, &page).await {
+                Some(match engine::requests(&core, &filter, &page, "payload.cursor").await {
                     Ok(page) => {
                         let requests = page.items.iter().map(RequestView::from).collect();
                         response(&core, &id, &Listed { requests, cursor: page.cursor })

@@ -93,10 +93,6 @@ impl Core {
                 ErrorBody::new(ErrorCode::Conflict, "this id stands for a request with another payload")
             }
             ErrorKind::NotFound => ErrorBody::new(ErrorCode::NotFound, "you have no request with this id"),
-            ErrorKind::Invalid => {
-                ErrorBody::new(ErrorCode::ValidationError, "this cursor is not one of ours")
-                    .at("payload.cursor", "use a cursor as an earlier answer gave it")
-            }
             _ => {
                 error!(correlation_id, error = %e, "the store failed");
                 internal(correlation_id)
@@ -171,6 +167,12 @@ impl Core {
             _ => true,
         }
     }
+}
+
+/// What a client reads when a page cannot begin where it wants. `at` is where it said so.
+pub(crate) fn unknown_cursor(at: &str) -> ErrorBody {
+    ErrorBody::new(ErrorCode::ValidationError, "this cursor is not one of ours")
+        .at(at, "use a cursor as an earlier answer gave it")
 }
 
 /// The client learns nothing of the inside but where its log has more.

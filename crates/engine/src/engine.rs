@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::{
     Frame, RequestView, Router, Settings, accept,
     clock::{Clock, SystemClock},
-    core::{Core, Running},
+    core::{Core, Running, unknown_cursor},
     live::Live,
     push::Push,
     random::{Random, SystemRandom},
@@ -166,28 +166,37 @@ impl Engine {
         self.core.error(Request::peek_id(text), error)
     }
 
+    /// Shows in the metrics what the engine holds in memory just now.
+    pub fn measure(&self) {
+        metrics::gauge!("streamer_engine_tasks").set(self.core.tasks.len() as f64);
+        metrics::gauge!("streamer_requests_running").set(self.core.running.count() as f64);
+        self.core.live.measure();
+        self.sender.measure();
+    }
+
     /// Everything about a request.
     pub async fn status(&self, key: &RequestKey) -> Result<RequestView, ErrorBody> {
         status(&self.core, key).await
     }
 
-    /// Requests that match, newest first.
+    /// Requests that match, newest first. A cursor that is none is told as the field `cursor`.
     pub async fn requests(
         &self,
         filter: &RequestFilter,
         page: &PageQuery,
     ) -> Result<Page<Summary>, ErrorBody> {
-        requests(&self.core, filter, page).await
+        requests(&self.core, filter, page, "cursor").await
     }
 
-    /// Connections that match.
+    /// Connections that match. A cursor that is none is told as the field `cursor`.
     pub async fn connections(
         &self,
         filter: &ConnectionFilter,
         page: &PageQuery,
     ) -> Result<Page<ConnectionRecord>, ErrorBody> {
         let core = &self.core;
-        core.persist(|| core.store.connections(filter, page)).await.map_err(|e| refusal(core, &e))
+        let listed = core.persist(|| core.store.connections(filter, page)).await;
+        listed.map_err(|e| page_refusal(core, &e, "cursor"))
     }
 
     /// What a tenant has open, runs and keeps.
@@ -259,6 +268,14 @@ fn refusal(core: &Core, e: &store::Error) -> ErrorBody {
     core.refusal(e, &core.random.uuid(core.clock.now()).to_string())
 }
 
+/// Of a list, whose asker gave the cursor at `cursor_at`.
+fn page_refusal(core: &Core, e: &store::Error, cursor_at: &str) -> ErrorBody {
+    match e.kind() {
+        ErrorKind::Invalid => unknown_cursor(cursor_at),
+        _ => refusal(core, e),
+    }
+}
+
 pub(crate) async fn find(core: &Core, key: &RequestKey) -> Result<Record, ErrorBody> {
     match core.persist(|| core.store.request(key)).await {
         Ok(Some(record)) => Ok(record),
@@ -275,8 +292,10 @@ pub(crate) async fn requests(
     core: &Core,
     filter: &RequestFilter,
     page: &PageQuery,
+    cursor_at: &str,
 ) -> Result<Page<Summary>, ErrorBody> {
-    core.persist(|| core.store.requests(filter, page)).await.map_err(|e| refusal(core, &e))
+    let listed = core.persist(|| core.store.requests(filter, page)).await;
+    listed.map_err(|e| page_refusal(core, &e, cursor_at))
 }
 
 pub(crate) async fn cancel(core: &Arc<Core>, key: &RequestKey) -> Result<CancelView, ErrorBody> {

@@ -356,6 +356,24 @@ impl Live {
         self.listeners.lock().contains_key(key)
     }
 
+    /// Shows in the metrics what is held.
+    pub(crate) fn measure(&self) {
+        let (mut count, mut held) = (0, 0);
+        let listeners = self.listeners.lock();
+        for listener in listeners.values().flatten() {
+            count += 1;
+            // One that is being told something just now has next to nothing held.
+            if let Ok(state) = listener.state.try_lock()
+                && let State::Held { above, .. } = &*state
+            {
+                held += above.len();
+            }
+        }
+        metrics::gauge!("streamer_requests_followed").set(listeners.len() as f64);
+        metrics::gauge!("streamer_listeners").set(f64::from(count));
+        metrics::gauge!("streamer_listeners_held_entries").set(held as f64);
+    }
+
     /// How many requests are followed.
     pub(crate) fn followed(&self) -> usize {
         self.listeners.lock().len()

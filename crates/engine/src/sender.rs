@@ -160,23 +160,45 @@ impl Sender {
 
     /// Whether the connection is there.
     pub async fn is_active(&self, id: &ConnectionId) -> bool {
-        self.push.is_active(id).await
+        let active = self.push.is_active(id).await;
+        let correlation_id = self.correlation_id();
+        debug!(correlation_id, operation = "is_active", connection_id = %id, active, "looked");
+        active
     }
 
     /// Closes a connection. Gone already is [`SendError::NotFound`].
     pub async fn disconnect(&self, id: &ConnectionId, why: CloseCode) -> Result<(), SendError> {
-        match self.push.disconnect(id, why).await {
+        let correlation_id = self.correlation_id();
+        let asked = match self.push.disconnect(id, why).await {
             Ok(()) => Ok(()),
             Err(push::Error::Gone) => Err(self.gone(id).await),
             Err(push::Error::ShuttingDown) => Err(SendError::ShuttingDown),
             Err(push::Error::Busy | push::Error::TooLarge) => Err(SendError::Unavailable),
+        };
+        match &asked {
+            Ok(()) => debug!(
+                correlation_id,
+                operation = "disconnect",
+                connection_id = %id,
+                code = why.as_u16(),
+                "asked to close"
+            ),
+            Err(e) => {
+                warn!(correlation_id, operation = "disconnect", connection_id = %id, error = %e, "could not disconnect");
+            }
         }
+        asked
     }
 
     /// The connections to which sends have failed of late.
     #[must_use]
     pub fn unwell(&self) -> Vec<ConnectionHealth> {
         self.health.unwell()
+    }
+
+    /// Shows in the metrics how many connections are unwell.
+    pub(crate) fn measure(&self) {
+        self.health.measure();
     }
 
     /// Forgets what is known of a connection's health.

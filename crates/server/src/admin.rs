@@ -3,7 +3,9 @@
 mod access;
 mod connections;
 mod page;
+mod query;
 mod requests;
+mod tenants;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,10 +18,19 @@ use axum::{
     routing::{delete, get, post},
 };
 use streamer_engine::Engine;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Hub, Readiness, answer, listen};
+use crate::{
+    Hub, Readiness, answer,
+    listen::{self, Listening, Sockets},
+};
+
+/// A store that takes longer to answer does not.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many sockets of operators are open at once; more wait.
+const SOCKETS_MAX: usize = 256;
 
 /// How the admin address behaves.
 pub struct AdminSettings {
@@ -38,6 +49,7 @@ struct Shared {
     engine: Engine,
     hub: Hub,
     readiness: Readiness,
+    sockets: Sockets,
     settings: AdminSettings,
 }
 
@@ -50,14 +62,19 @@ impl Admin {
     /// For the operators of `engine` and `hub`.
     #[must_use]
     pub fn new(engine: Engine, hub: Hub, readiness: Readiness, settings: AdminSettings) -> Self {
-        Self { shared: Arc::new(Shared { engine, hub, readiness, settings }) }
+        let sockets = Sockets::new(SOCKETS_MAX);
+        Self { shared: Arc::new(Shared { engine, hub, readiness, sockets, settings }) }
     }
 
     /// Serves until `stop`.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-        const SOCKETS_MAX: usize = 256;
-        listen::serve(listener, routes(self.shared), HEAD_TIMEOUT, SOCKETS_MAX, &stop).await;
+        let listening = Listening {
+            head_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
+            sockets: self.shared.sockets.clone(),
+            handshakes: None,
+        };
+        listen::serve(listener, routes(self.shared), Arc::new(listening), &stop).await;
     }
 }
 
@@ -94,7 +111,7 @@ async fn healthy() -> Response {
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let problem = if !shared.readiness.is_ready() {
         Some("draining")
-    } else if shared.engine.store().open_requests().await.is_err() {
+    } else if !matches!(timeout(READY_TIMEOUT, shared.engine.store().open_requests()).await, Ok(Ok(_))) {
         Some("the store does not answer")
     } else {
         None
@@ -110,8 +127,13 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    shared.engine.measure();
+    shared.hub.measure();
+    shared.readiness.measure();
+    metrics::gauge!("streamer_admin_sockets_open").set(shared.sockets.open() as f64);
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (format, (shared.settings.metrics)()).into_response()
+    let text = (shared.settings.metrics)() + &tenants::connections(&shared.hub);
+    (format, text).into_response()
 }
 
 async fn configuration(State(shared): State<Arc<Shared>>) -> Response {

@@ -35,6 +35,11 @@ pub(crate) fn error(error: ErrorBody) -> Response {
     with_status(status, error)
 }
 
+/// An error's body by itself.
+pub(crate) fn body(error: ErrorBody) -> Vec<u8> {
+    serde_json::to_vec(&Body { error }).expect("an error prints")
+}
+
 pub(crate) fn with_status(status: StatusCode, error: ErrorBody) -> Response {
     (status, Json(Body { error })).into_response()
 }

@@ -20,7 +20,14 @@ use streamer_protocol::ErrorCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Hub, Settings, addresses::Addresses, answer, artifact, listen, upgrade};
+use crate::{
+    Hub, Settings, Tls,
+    addresses::Addresses,
+    answer, artifact,
+    listen::{self, Listening, Sockets},
+    tls::Handshakes,
+    upgrade,
+};
 
 /// How often the addresses of those who came long ago are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -39,6 +46,7 @@ pub(crate) struct Shared {
 /// The public door.
 pub struct Door {
     shared: Arc<Shared>,
+    listening: Arc<Listening>,
 }
 
 impl Door {
@@ -48,13 +56,34 @@ impl Door {
         let (verifier, settings) = (verifier.into(), Arc::new(settings));
         let addresses = Addresses::new(settings.address_connections_per_minute, settings.addresses_max);
         let draining = CancellationToken::new();
-        Self { shared: Arc::new(Shared { engine, hub, verifier, settings, addresses, draining }) }
+        let listening = Listening {
+            head_timeout: settings.head_timeout,
+            stall_timeout: settings.stall_timeout,
+            sockets: Sockets::new(settings.sockets_max),
+            handshakes: None,
+        };
+        let shared = Arc::new(Shared { engine, hub, verifier, settings, addresses, draining });
+        Self { shared, listening: Arc::new(listening) }
     }
 
-    /// Whether new connections are taken.
+    /// Speaks TLS, and nothing in the clear.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        let settings = &self.shared.settings;
+        let (patience, max) = (settings.tls_handshake_timeout, settings.tls_handshakes_max);
+        let listening = Listening {
+            head_timeout: settings.head_timeout,
+            stall_timeout: settings.stall_timeout,
+            sockets: self.listening.sockets.clone(),
+            handshakes: Some(Handshakes::new(tls, patience, max)),
+        };
+        Self { listening: Arc::new(listening), ..self }
+    }
+
+    /// Whether new connections are taken. Asked for after [`with_tls`](Self::with_tls).
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        Readiness { draining: self.shared.draining.clone() }
+        Readiness { shared: Arc::clone(&self.shared), listening: Arc::clone(&self.listening) }
     }
 
     /// Accepts connections until `stop`. Then refuses new ones with 503 and tells every client to reconnect
@@ -75,26 +104,30 @@ impl Door {
                 self.shared.addresses.sweep();
             }
         };
-        let settings = &self.shared.settings;
-        tokio::join!(
-            listen::serve(listener, routes, settings.head_timeout, settings.sockets_max, &closing),
-            told,
-            sweeping
-        );
+        tokio::join!(listen::serve(listener, routes, self.listening, &closing), told, sweeping);
     }
 }
 
-/// Tells whether the door takes new connections.
-#[derive(Debug, Clone)]
+/// Tells whether the door takes new connections, and how many are at it.
+#[derive(Clone)]
 pub struct Readiness {
-    draining: CancellationToken,
+    shared: Arc<Shared>,
+    listening: Arc<Listening>,
 }
 
 impl Readiness {
     /// Whether it does.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.draining.is_cancelled()
+        !self.shared.draining.is_cancelled()
+    }
+
+    /// Shows in the metrics what the door holds in memory just now.
+    pub(crate) fn measure(&self) {
+        let handshakes = self.listening.handshakes.as_ref().map_or(0, |handshakes| handshakes.len());
+        metrics::gauge!("streamer_sockets_open").set(self.listening.sockets.open() as f64);
+        metrics::gauge!("streamer_tls_handshakes_open").set(handshakes as f64);
+        metrics::gauge!("streamer_addresses_counted").set(self.shared.addresses.len() as f64);
     }
 }
 

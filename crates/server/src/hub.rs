@@ -74,6 +74,25 @@ impl Hub {
         self.places.lock().of(tenant)
     }
 
+    /// The tenants with the most connections, at most so many; and how many connections the others have together.
+    pub(crate) fn largest_tenants(&self, count: usize) -> (Vec<(TenantId, usize)>, usize) {
+        self.places.lock().largest(count)
+    }
+
+    /// Shows in the metrics what the hub holds in memory just now.
+    pub(crate) fn measure(&self) {
+        let (mut bytes, mut messages) = (0, 0);
+        for link in self.all() {
+            let (more_bytes, more_messages) = link.waiting();
+            bytes += more_bytes;
+            messages += more_messages;
+        }
+        metrics::gauge!("streamer_connections_active").set(self.len() as f64);
+        metrics::gauge!("streamer_tenants_connected").set(self.places.lock().tenants() as f64);
+        metrics::gauge!("streamer_outbound_waiting_bytes").set(bytes as f64);
+        metrics::gauge!("streamer_outbound_waiting_messages").set(messages as f64);
+    }
+
     /// A place for one more connection of this tenant, if there is one.
     pub(crate) fn place(&self, tenant: &TenantId) -> std::result::Result<Place, Full> {
         Place::take(&self.places, tenant)

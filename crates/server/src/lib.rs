@@ -1,7 +1,7 @@
 //! The doors of Streamer: a WebSocket and an HTTP door on one address, an admin address beside them, and the
 //! hub that holds the connections.
 //!
-//! Whoever runs a server binds the listeners and gives a token that stops it; see [`Door::accept`],
+//! Whoever runs a server binds the listeners ([`bind`] does it well) and gives a token that stops it; see [`Door::accept`],
 //! [`Hub::run`] and [`Admin::serve`].
 
 mod addresses;
@@ -13,16 +13,22 @@ mod credentials;
 mod door;
 mod frames;
 mod hub;
+mod line;
 mod link;
 mod listen;
+mod patience;
 mod places;
 mod proxy;
 mod rate;
 mod settings;
+mod stream;
+mod tls;
 mod upgrade;
 mod wire;
 
 pub use admin::{Admin, AdminSettings};
 pub use door::{Door, Readiness};
 pub use hub::Hub;
+pub use listen::bind;
 pub use settings::Settings;
+pub use tls::{Half, Refreshed, Tls, TlsError};

@@ -114,6 +114,12 @@ impl Link {
         Some(Message::Text(text))
     }
 
+    /// How many bytes and messages wait for the peer.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let queue = self.queue.lock();
+        (queue.bytes, queue.waiting.len())
+    }
+
     /// Returns once at most half of what may wait does.
     pub(crate) async fn drained(&self) -> Result<()> {
         loop {

@@ -1,10 +1,20 @@
 //! Accepts sockets and serves HTTP on them, within bounds.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, extract::ConnectInfo};
+use futures_util::TryFutureExt;
 use hyper::{
     body::Incoming,
+    header::{CONNECTION, HeaderValue, TRANSFER_ENCODING},
     server::conn::http1,
     service::{Service as _, service_fn},
 };
@@ -13,12 +23,14 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
+
+use crate::{line::Line, patience::Patient, stream::Stream, tls::Handshakes};
 
 /// The largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -26,25 +38,87 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// How long to wait after the system refused a socket (no more files, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How many sockets the system keeps until they are accepted: a whole crowd that comes back at once. The standard 128
+/// are full in the blink of an eye, and whoever finds no room waits for seconds without knowing it. The system has a
+/// bound of its own, `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// Listens on an address, with room for a crowd.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that starts again takes its port back although sockets of its former life linger.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// How an address is served.
+pub(crate) struct Listening {
+    /// How long a client may take for the head of a request.
+    pub(crate) head_timeout: Duration,
+    /// How long a client may take nothing of an answer.
+    pub(crate) stall_timeout: Duration,
+    pub(crate) sockets: Sockets,
+    /// Nothing is said in the clear.
+    pub(crate) handshakes: Option<Arc<Handshakes>>,
+}
+
+/// The places for sockets of one address. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sockets {
+    places: Arc<Semaphore>,
+    open: Arc<AtomicUsize>,
+}
+
 /// A socket's place among those that may be open. Goes along when the socket becomes a WebSocket.
 #[derive(Clone)]
 pub(crate) struct SocketPermit {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _place: Arc<Place>,
+}
+
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    open: Arc<AtomicUsize>,
+}
+
+impl Sockets {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(max)), open: Arc::default() }
+    }
+
+    /// How many are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    async fn room(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.places).acquire_owned().await.expect("never closed")
+    }
+
+    fn place(&self, permit: OwnedSemaphorePermit) -> SocketPermit {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        SocketPermit { _place: Arc::new(Place { _permit: permit, open: Arc::clone(&self.open) }) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Serves `routes` until `stop`, then lets open requests end within a few seconds.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
-    head_timeout: Duration,
-    sockets_max: usize,
+    listening: Arc<Listening>,
     stop: &CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(sockets_max));
     let tasks = TaskTracker::new();
     loop {
         let accepted = async {
-            let permit = Arc::clone(&places).acquire_owned().await.expect("never closed");
+            let permit = listening.sockets.room().await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -53,8 +127,9 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let permit = SocketPermit { _permit: Arc::new(permit) };
-                tasks.spawn(serve_socket(stream, peer, routes.clone(), permit, head_timeout, stop.clone()));
+                let permit = listening.sockets.place(permit);
+                let (routes, listening) = (routes.clone(), Arc::clone(&listening));
+                tasks.spawn(serve_socket(stream, peer, routes, permit, listening, stop.clone()));
             }
             Err(e) => {
                 warn!(error = %e, "a socket could not be accepted");
@@ -72,7 +147,7 @@ async fn serve_socket(
     peer: SocketAddr,
     routes: Router,
     permit: SocketPermit,
-    head_timeout: Duration,
+    listening: Arc<Listening>,
     stop: CancellationToken,
 ) {
     // Answers are small and awaited: they do not wait for more to go along.
@@ -80,17 +155,35 @@ async fn serve_socket(
         warn!(error = %e, "a socket could not be set up");
         return;
     }
+    let line = Line::new(stream);
+    let stream = match &listening.handshakes {
+        None => Stream::Plain(line),
+        Some(handshakes) => {
+            // Boxed, so that what is plain does not hold the room for it.
+            let shaking = Box::pin(async { handshakes.turn().await.shake(line).await });
+            let Some(Some(stream)) = stop.run_until_cancelled(shaking).await else { return };
+            stream
+        }
+    };
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        // Whoever stands before us may have read its length otherwise (RFC 9112, section 6.1): nothing that follows
+        // it on this socket is taken for another request.
+        let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(permit.clone());
-        routes.call(request)
+        routes.call(request).map_ok(move |mut response| {
+            if is_last {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+        .header_read_timeout(listening.head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Patient::new(stream, listening.stall_timeout)), service)
         .with_upgrades();
     tokio::pin!(connection);
     // What goes wrong here is the peer's: it left, or it does not speak HTTP.
@@ -98,7 +191,7 @@ async fn serve_socket(
         served = connection.as_mut() => served,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            let deadline = sleep(head_timeout);
+            let deadline = sleep(listening.head_timeout);
             tokio::select! {
                 served = connection => served,
                 () = deadline => return,

@@ -33,7 +33,7 @@ pub struct Settings {
     pub outbound_bytes_max: usize,
     /// How many messages may wait for one connection's peer.
     pub outbound_messages_max: usize,
-    /// How long a connection's peer may take nothing while something waits.
+    /// How long a peer may take nothing while something waits for it.
     pub stall_timeout: Duration,
     /// Between two pings. A connection that was silent for two of them is closed.
     pub heartbeat: Duration,
@@ -41,6 +41,10 @@ pub struct Settings {
     pub token_grace: Duration,
     /// How long a client may take for the head of a request.
     pub head_timeout: Duration,
+    /// How long a client may take for its TLS handshake.
+    pub tls_handshake_timeout: Duration,
+    /// How many TLS handshakes are under way at once; more wait, and slow ones make room for them.
+    pub tls_handshakes_max: usize,
     /// How long a close may take, the peer's answer included.
     pub close_timeout: Duration,
     /// How many sockets are open at once; more wait to be accepted.
@@ -68,6 +72,8 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(30),
             token_grace: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
+            tls_handshake_timeout: Duration::from_secs(10),
+            tls_handshakes_max: 1024,
             close_timeout: Duration::from_secs(2),
             sockets_max: 20_000,
             drain_spread: Duration::from_secs(5),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use streamer_auth::Identity;
 use streamer_engine::store::ConnectionRecord;
 use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, Timestamp};
-use tokio::{net::TcpStream, sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -34,6 +34,7 @@ use crate::{
     door::Shared,
     hub::tell_draining,
     listen::SocketPermit,
+    patience::Patient,
     places::{Full, Place},
     proxy,
     wire::Wire,
@@ -63,6 +64,10 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
         Ok(authenticated) => authenticated,
         Err(rejected) => return answer::rejected(rejected),
     };
+    if !request.body().is_end_stream() {
+        // What is body to whoever stands before us would be frames to us.
+        return answer::error(ErrorBody::new(ErrorCode::ValidationError, "an upgrade has no body"));
+    }
     let accept_key = match accept_key(request.headers()) {
         Ok(accept_key) => accept_key,
         Err(refused) => return *refused,
@@ -173,7 +178,7 @@ async fn live(
 
 /// The socket itself again, without the HTTP library around it.
 async fn socket(upgraded: Upgraded, message_bytes_max: usize) -> Socket {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("`listen` serves TCP streams");
+    let parts = upgraded.downcast::<TokioIo<Patient>>().expect("what `listen` serves");
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -181,7 +186,7 @@ async fn socket(upgraded: Upgraded, message_bytes_max: usize) -> Socket {
         .max_frame_size(Some(message_bytes_max));
     // Copied: it is little or nothing, and must not keep the HTTP library's larger buffer for good.
     let read = parts.read_buf.to_vec();
-    let wire = Wire::new(parts.io.into_inner(), &read);
+    let wire = Wire::new(parts.io.into_inner().into_inner(), &read);
     WebSocketStream::from_partially_read(wire, read, Role::Server, Some(config)).await
 }
 

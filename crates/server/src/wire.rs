@@ -1,4 +1,4 @@
-//! A TCP stream that knows what its peer last took and gave, and where among its frames it stands.
+//! A WebSocket's stream, which knows where among its frames the peer stands.
 
 use std::{
     io,
@@ -8,41 +8,40 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::Instant,
 };
 
-use crate::frames::Frames;
+use crate::{frames::Frames, stream::Stream};
 
-/// A TCP stream. Counts by bytes, not by messages: a large message on a slow line is a sign of life too.
+/// A stream of frames.
 pub(crate) struct Wire {
-    stream: TcpStream,
-    taken: u64,
-    heard: Instant,
+    stream: Stream,
     frames: Frames,
 }
 
 impl Wire {
-    /// A stream of frames, of which `read` was read already.
-    pub(crate) fn new(stream: TcpStream, read: &[u8]) -> Self {
-        let (mut frames, heard) = (Frames::default(), Instant::now());
-        frames.follow(read, heard);
-        Self { stream, taken: 0, heard, frames }
+    /// Of the stream `read` was read already.
+    pub(crate) fn new(mut stream: Stream, read: &[u8]) -> Self {
+        let (mut frames, now) = (Frames::default(), Instant::now());
+        frames.follow(read, now);
+        stream.line_mut().listen_again(now);
+        Self { stream, frames }
     }
 
     /// How many bytes the peer took, as far as the system tells.
     pub(crate) fn taken(&self) -> u64 {
-        self.taken
+        self.stream.line().taken()
     }
 
-    /// Ready when there may be something to read, be it the reason why there is nothing more.
+    /// Ready when there may be something to read that was not there when reading last had to wait. (TLS waits for
+    /// nothing but the line: it holds nothing back.)
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_read_ready(cx).map(drop)
+        self.stream.line().poll_readable(cx)
     }
 
     /// When the peer was last heard from.
     pub(crate) fn heard(&self) -> Instant {
-        self.heard
+        self.stream.line().heard()
     }
 
     /// Since when a message has begun that has not come to its end.
@@ -57,8 +56,9 @@ impl Wire {
 
     /// Begins the peer's silence anew, after a time in which nobody listened.
     pub(crate) fn listen_again(&mut self) {
-        self.heard = Instant::now();
-        self.frames.listen_again(self.heard);
+        let now = Instant::now();
+        self.stream.line_mut().listen_again(now);
+        self.frames.listen_again(now);
     }
 }
 
@@ -72,9 +72,8 @@ impl AsyncRead for Wire {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let fresh = &buffer.filled()[before..];
         if !fresh.is_empty() {
-            let now = Instant::now();
-            self.heard = now;
-            self.frames.follow(fresh, now);
+            let heard = self.heard();
+            self.frames.follow(fresh, heard);
         }
         read
     }
@@ -82,11 +81,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = &written {
-            self.taken += *count as u64;
-        }
-        written
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -87,6 +87,17 @@ async fn a_store_that_does_not_answer_is_not_ready() {
 }
 
 #[tokio::test]
+async fn a_store_that_hangs_is_not_ready_either() {
+    use streamer_engine::testing::Fault;
+    let plan = |call| (call == "open_requests").then_some(Fault::Delay(Duration::from_secs(600)));
+    let server = Setup { plan: Box::new(plan), ..Setup::default() }.start().await;
+    let answer = Http::get(server.admin, "/readyz").send().await;
+    assert_eq!((answer.status, answer.json()["status"].as_str()), (503, Some("the store does not answer")));
+    assert_eq!(Http::get(server.admin, "/healthz").send().await.status, 200);
+    drop(server);
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_cannot_reach_it() {
     let server = Server::start().await;
     let get = |host: &str| Http::get(server.admin, "/v1/breakers").operator().host(host);
@@ -135,9 +146,11 @@ async fn requests_are_listed_by_what_is_asked_for() {
     assert_eq!(seen, ["bad", "one", "three", "two"]);
     assert!(rest.get("cursor").is_none(), "{rest}");
 
-    for bad in ["?limit=0", "?limit=501", "?limit=x", "?status=ODD", "?action=no%20such", "?cursor=odd"] {
-        let answer = Http::get(server.admin, format!("/v1/requests{bad}")).operator().send().await;
+    for bad in ["limit=0", "limit=501", "limit=x", "status=ODD", "action=no%20such", "cursor=odd"] {
+        let answer = Http::get(server.admin, format!("/v1/requests?{bad}")).operator().send().await;
         assert_eq!(answer.error(), (400, "VALIDATION_ERROR".to_owned()), "{bad}");
+        let field = &answer.json()["error"]["details"]["fields"][0];
+        assert_eq!(field["path"].as_str(), bad.split('=').next(), "{bad}: {field}");
     }
     server.gate.add_permits(3);
     ada.leave().await;
@@ -206,8 +219,11 @@ async fn connections_are_listed_and_closed() {
     assert_eq!((&shown["endpoint"], &shown["ip_address"]), (&json!("node-1:8080"), &json!("127.0.0.1")));
     let page = list("?limit=1").await.json();
     assert!(page["cursor"].is_string());
-    for bad in ["?limit=0", "?limit=x", "?limit=501", "?cursor=odd"] {
-        assert_eq!(list(bad).await.error(), (400, "VALIDATION_ERROR".to_owned()), "{bad}");
+    for bad in ["limit=0", "limit=x", "limit=501", "cursor=odd"] {
+        let answer = list(&format!("?{bad}")).await;
+        assert_eq!(answer.error(), (400, "VALIDATION_ERROR".to_owned()), "{bad}");
+        let field = &answer.json()["error"]["details"]["fields"][0];
+        assert_eq!(field["path"].as_str(), bad.split('=').next(), "{bad}: {field}");
     }
 
     let close = async |id: &str| {

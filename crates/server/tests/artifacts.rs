@@ -1,8 +1,11 @@
 //! Files, for their owners.
 
-use serde_json::json;
+use std::time::Duration;
 
-use crate::harness::{Client, Http, Server, Token};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+
+use crate::harness::{Client, Http, Raw, Server, Setup, Token, until};
 
 async fn keep(server: &Server, bytes: usize) -> String {
     let mut client = Client::ada(server).await;
@@ -29,6 +32,43 @@ async fn the_owner_gets_the_file_to_save() {
         let query = format!("{url}?Authorization={}", Token::ada());
         assert_eq!(Http::get(server.addr, query).send().await.status, 200);
     }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_a_file_is_closed() {
+    let mut setup = Setup::default();
+    setup.settings.stall_timeout = Duration::from_millis(500);
+    setup.settings.sockets_max = 2;
+    let server = setup.start().await;
+    let url = keep(&server, 30_000_000).await;
+    let get =
+        format!("GET {url} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n", Token::ada());
+    // One takes nothing, one takes a little now and then.
+    let mut stalled = Raw::connect(server.addr).await;
+    stalled.send(get.as_bytes()).await;
+    let mut sipping = Raw::connect(server.addr).await;
+    sipping.send(get.as_bytes()).await;
+    let sips = async {
+        let mut sip = [0; 16];
+        loop {
+            match sipping.stream.read(&mut sip).await {
+                Ok(1..) => tokio::time::sleep(Duration::from_millis(20)).await,
+                ended => break ended,
+            }
+        }
+    };
+    let closed = async {
+        until("both are closed", async || server.counts("streamer_slow_downloads_total", 2)).await;
+    };
+    tokio::select! {
+        ended = sips => panic!("there is always more to sip, unless it is closed: {ended:?}"),
+        () = closed => {}
+    }
+    // Their places are free.
+    let answer = Http::get(server.addr, &*url).bearer(&Token::ada()).send().await;
+    assert_eq!(answer.body.len(), 30_000_000);
+    drop((stalled, sipping));
     server.finish().await;
 }
 

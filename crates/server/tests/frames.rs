@@ -34,6 +34,14 @@ async fn a_binary_message_is_1003() {
 #[tokio::test]
 async fn text_that_is_not_utf8_is_1007() {
     assert_eq!(close_of(&frame(TEXT, b"\xff\xfe")).await, ending(1007, "invalid_text"));
+    // A character that its second fragment does not finish, and one that none finishes.
+    let split = [frame(0x01, b"\"\xc3"), frame(0x80, b"\x28\"")].concat();
+    assert_eq!(close_of(&split).await, ending(1007, "invalid_text"));
+    let unfinished = [frame(0x01, b"\"\xe2"), frame(0x80, b"\x82")].concat();
+    assert_eq!(close_of(&unfinished).await, ending(1007, "invalid_text"));
+    // A surrogate, and a character in more bytes than it needs.
+    assert_eq!(close_of(&frame(TEXT, b"\"\xed\xa0\x80\"")).await, ending(1007, "invalid_text"));
+    assert_eq!(close_of(&frame(TEXT, b"\"\xc0\xaf\"")).await, ending(1007, "invalid_text"));
 }
 
 #[tokio::test]
@@ -43,10 +51,79 @@ async fn an_unmasked_frame_is_1002() {
 
 #[tokio::test]
 async fn reserved_bits_and_unknown_kinds_are_1002() {
-    assert_eq!(close_of(&frame(TEXT | 0x40, b"{}")).await, ending(1002, "protocol_error"));
-    assert_eq!(close_of(&frame(0x83, b"{}")).await, ending(1002, "protocol_error"));
+    for first in
+        [TEXT | 0x40, TEXT | 0x20, TEXT | 0x10, 0x83, 0x84, 0x85, 0x86, 0x87, 0x8b, 0x8c, 0x8d, 0x8e, 0x8f]
+    {
+        assert_eq!(close_of(&frame(first, b"{}")).await, ending(1002, "protocol_error"), "{first:x}");
+    }
     assert_eq!(close_of(&frame(0x80, b"continues nothing")).await, ending(1002, "protocol_error"));
     assert_eq!(close_of(&frame(PING, &[0; 126])).await, ending(1002, "protocol_error"));
+}
+
+#[tokio::test]
+async fn a_control_frame_in_fragments_is_1002() {
+    assert_eq!(close_of(&frame(0x09, b"a")).await, ending(1002, "protocol_error"));
+    assert_eq!(close_of(&frame(0x08, b"\x03\xe8")).await, ending(1002, "protocol_error"));
+}
+
+#[tokio::test]
+async fn a_message_amid_another_is_1002() {
+    let amid = [frame(0x01, b"\"a"), frame(TEXT, b"{}")].concat();
+    assert_eq!(close_of(&amid).await, ending(1002, "protocol_error"));
+}
+
+#[tokio::test]
+async fn a_broken_close_is_answered_by_1002() {
+    // Half a code, codes that nobody may send, a reason that is no text, a reason that is too long.
+    let too_long = [&[0x03, 0xe8][..], &[b'x'; 124]].concat();
+    for payload in
+        [&b"\x03"[..], b"\x00\x07", b"\x03\xed", b"\x03\xee", b"\x0b\xb7", b"\x03\xe8\xff", &too_long]
+    {
+        let server = Server::start().await;
+        let mut raw = Raw::websocket(server.addr, &Token::ada()).await;
+        raw.send(&frame(0x88, payload)).await;
+        let (first, answer) = raw.frame().await;
+        assert_eq!((first, u16::from_be_bytes([answer[0], answer[1]]) / 10), (0x88, 100), "{payload:x?}");
+        assert_ne!(answer[..2], 1000_u16.to_be_bytes(), "{payload:x?}");
+        raw.ended().await;
+        drop(raw);
+        server.endings(1).await;
+        server.empty().await;
+        server.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn fragments_with_pings_between_are_one_message() {
+    let server = Server::start().await;
+    let mut raw = Raw::websocket(server.addr, &Token::ada()).await;
+    let message = json!({ "id": "a", "action": "echo", "payload": "é€😀".repeat(10) }).to_string();
+    // Cut amid characters.
+    let mut bytes = frame(0x01, &[]);
+    for byte in message.bytes() {
+        bytes.extend(frame(0x00, &[byte]));
+        bytes.extend(frame(PING, &[byte]));
+    }
+    bytes.extend(frame(0x80, &[]));
+    raw.send(&bytes).await;
+    let mut pongs = Vec::new();
+    let answer = loop {
+        match raw.frame().await {
+            (PONG, payload) => pongs.extend(payload),
+            (TEXT, answer) => break answer,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        pongs,
+        message.as_bytes(),
+        "each ping is answered, in order, before the message that they interrupt"
+    );
+    let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+    assert_eq!(answer["data"]["echo"], "é€😀".repeat(10));
+    drop(raw);
+    server.empty().await;
+    server.finish().await;
 }
 
 #[tokio::test]

@@ -45,10 +45,62 @@ async fn bad_messages_are_answered_and_the_connection_stays() {
 async fn deep_json_is_answered_too() {
     let server = Server::start().await;
     let mut client = Client::ada(&server).await;
-    let deep = format!("{{\"action\":\"echo\",\"payload\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
-    client.send(deep).await;
-    let answer = client.text().await;
-    assert!(answer.contains("\"type\":\"response\"") || answer.contains("VALIDATION_ERROR"), "{answer}");
+    let (open, close) = ("[".repeat(50_000), "]".repeat(50_000));
+    let message =
+        |action: &str, payload: &str| format!(r#"{{"id":"a","action":"{action}","payload":{payload}}}"#);
+    let objects = format!("{}1{}", r#"{"a":"#.repeat(15_000), "}".repeat(15_000));
+    for action in ["echo", "typed", "status", "unknown"] {
+        for payload in [&format!("{open}{close}"), &objects, &"[".repeat(100_000)] {
+            client.send(message(action, payload)).await;
+            let answer = client.text().await;
+            let is_answered =
+                answer.contains("\"type\":\"response\"") || answer.contains("\"type\":\"error\"");
+            assert!(is_answered, "{answer:.200}");
+        }
+    }
+    client.send("[".repeat(100_000)).await;
+    assert_eq!(client.frame().await["error"]["code"], "VALIDATION_ERROR");
+    client.echo("still here").await;
+    client.leave().await;
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn absurd_json_is_answered_and_the_connection_stays() {
+    let server = Server::start().await;
+    let mut client = Client::ada(&server).await;
+    let long = |text: &str| text.repeat(100_000 / text.len());
+    let payloads = [
+        "1e999999999".to_owned(),
+        "-1e-999999999".to_owned(),
+        long("9"),
+        format!("0.{}", long("1")),
+        format!("\"{}\"", long("x")),
+        format!("\"{}\"", long("\\u0000")),
+        format!("\"{}\"", long("\\ud800")),
+        format!("{{\"{}\":1}}", long("k")),
+        format!("[{}1]", long("1,")),
+        format!("[{}1]", long("{},")),
+        format!("{{{}\"z\":1}}", long("\"a\":1,")),
+        format!("{{{}\"z\":1}}", (0..9000).map(|n| format!("\"{n}\":1,")).collect::<String>()),
+        long(" ") + "1",
+        "NaN".to_owned(),
+        "\u{feff}1".to_owned(),
+    ];
+    for payload in &payloads {
+        for action in ["echo", "typed", "status", "no.such"] {
+            client.send(format!(r#"{{"id":"a","action":"{action}","payload":{payload}}}"#)).await;
+            let answer = client.text().await;
+            let is_answered =
+                answer.contains("\"type\":\"response\"") || answer.contains("\"type\":\"error\"");
+            assert!(is_answered, "{action} {payload:.50}: {answer:.200}");
+            assert!(!answer.contains("INTERNAL_ERROR"), "{action} {payload:.50}: {answer:.200}");
+        }
+    }
+    client.send(format!(r#"{{"{}":1,"id":"{}","action":"{}"}}"#, long("k"), "i", "a")).await;
+    assert_eq!(client.frame().await["error"]["code"], "NOT_FOUND");
+    client.send(format!(r#"{{"id":"a","action":"{}"}}"#, long("a"))).await;
+    assert_eq!(client.frame().await["error"]["code"], "VALIDATION_ERROR");
     client.echo("still here").await;
     client.leave().await;
     server.finish().await;

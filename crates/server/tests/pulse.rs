@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::json;
+use streamer_engine::{
+    Frame,
+    push::{self, Push as _},
+};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -49,6 +53,42 @@ async fn who_says_nothing_is_closed_and_forgotten() {
     assert_eq!(raw.closed().await, 4410);
     assert!(started.elapsed() >= 2 * HEARTBEAT, "{:?}", started.elapsed());
     assert_eq!(server.ending().await, "silent");
+    server.finish().await;
+}
+
+/// It vanished without a word, while something was under way to it: nothing can be sent, and no answer comes.
+#[tokio::test]
+async fn who_vanished_is_forgotten_even_if_nothing_can_be_sent() {
+    let mut setup = Setup::default();
+    setup.settings.heartbeat = HEARTBEAT;
+    setup.settings.close_timeout = HEARTBEAT;
+    setup.engine.connection_in_flight_max = 1;
+    let server = setup.start().await;
+    let vanished = Client::narrow(&server, &Token::ada()).await;
+    let id = server.only_stored().await.id;
+    let mut bystander = Client::connect(&server, &Token::of("bob", "globex")).await;
+    let frame = Frame::message(&"x".repeat(64 * 1024)).expect("a text");
+    // More than the system takes for it, so that not even a close reaches it.
+    until("it takes nothing more", async || {
+        server.hub.push(&id, frame.clone()).await == Err(push::Error::Busy)
+    })
+    .await;
+    let gone = async {
+        loop {
+            // The bystander lives only as long as its pings are answered.
+            bystander.echo("alive").await;
+            if server.hub.len() == 1 {
+                break;
+            }
+            tokio::time::sleep(HEARTBEAT / 5).await;
+        }
+    };
+    in_time("it is forgotten", gone).await;
+    assert_eq!(server.endings(1).await[0]["disconnect_reason"], "silent");
+    assert!(server.counts("streamer_connections_active", 1));
+    bystander.leave().await;
+    drop(vanished);
+    server.empty().await;
     server.finish().await;
 }
 

@@ -224,6 +224,7 @@ async fn who_floods_on_is_closed_with_4429() {
         }
     };
     assert_eq!((taken, refused, code), (5, 50, 4429));
+    drop(raw);
     assert_eq!(server.endings(1).await[0]["disconnect_reason"], "rate_limited");
     bystander.echo("not concerned").await;
     bystander.leave().await;
@@ -246,6 +247,7 @@ async fn a_flood_of_pings_is_closed_with_4429_even_if_its_answers_are_read() {
         }
     };
     assert_eq!(code, 4429);
+    drop(raw);
     assert!(pongs <= 1000, "{pongs}");
     assert_eq!(server.ending().await, "rate_limited");
     assert!(server.counts("streamer_rate_limited_total{what=\"frames\"}", 1));

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
 use streamer_engine::{
     Frame,
     push::{self, Push as _},
 };
 use streamer_protocol::{ConnectionId, TenantId};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Client, SECRET, Server, Setup, Token, in_time, until};
 
@@ -143,6 +145,111 @@ async fn a_follower_that_does_not_read_is_closed_with_4408_and_can_resume() {
     assert_eq!(back.frame().await["type"], "complete");
     back.leave().await;
     server.finish().await;
+}
+
+/// Chunks and progress without a pause: what the peer has read when it is closed, and what it resumes from there, is
+/// the whole log.
+#[tokio::test]
+async fn a_flood_of_chunks_and_progress_is_resumed_without_a_gap() {
+    let mut setup = setup(Duration::from_secs(30));
+    setup.settings.close_timeout = Duration::from_secs(10);
+    setup.engine.progress_interval = Duration::from_millis(1);
+    let server = setup.start().await;
+    let mut slow = Client::narrow(&server, &Token::of("slow", "acme")).await;
+    let chunks = 400;
+    slow.ask("big", "torrent", json!(chunks)).await;
+    until("it is to close", async || server.counts("streamer_slow_consumers_total", 1)).await;
+
+    let mut log = Log::default();
+    let code = loop {
+        match in_time("what was sent before the close", slow.socket.next()).await.expect("a close comes") {
+            Ok(Message::Text(text)) => log.take(&serde_json::from_str(&text).expect("JSON")),
+            Ok(Message::Close(close)) => break u16::from(close.expect("with a code").code),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(code, 4408);
+    drop(slow);
+    assert!(log.next_index < chunks && !log.ended, "it was closed amid it: {log:?}");
+    server.empty().await;
+
+    let mut back = Client::connect(&server, &Token::of("slow", "acme")).await;
+    back.ask("r", "resume", json!({ "request_id": "big", "after_seq": log.seq })).await;
+    assert_eq!(back.frame().await["request_id"], "r");
+    while !log.ended {
+        log.take(&back.frame().await);
+    }
+    assert_eq!(log.next_index, chunks);
+    assert!(log.percentage == 100.0, "{log:?}");
+    back.leave().await;
+    server.finish().await;
+}
+
+/// Progress of which only the newest counts takes the room of one message, however much of it comes.
+#[tokio::test]
+async fn a_flood_of_progress_alone_closes_nobody() {
+    let mut setup = setup(Duration::from_secs(30));
+    setup.engine.progress_interval = Duration::from_millis(1);
+    let server = setup.start().await;
+    let mut slow = Client::narrow(&server, &Token::of("slow", "acme")).await;
+    let id = connection_of(&server, "slow").await;
+    slow.ask("much", "drizzle", json!(600)).await;
+    assert_eq!(slow.frame().await["type"], "acknowledgment");
+    // Half of what may wait does, and it does not read on.
+    fill(&server, &id).await;
+    tokio::select! {
+        room = server.hub.drained(&id) => room.expect("open"),
+        () = async { loop { slow.frame().await; } } => {}
+    }
+    server.gate.add_permits(1);
+    let done = "streamer_requests_finished_total{status=\"COMPLETED\"}";
+    until("the work is done", async || server.counts(done, 1)).await;
+    let mut log = Log::default();
+    while !log.ended {
+        let frame = slow.frame().await;
+        if frame["request_id"] == "much" {
+            log.take(&frame);
+        }
+    }
+    assert!(log.percentage == 100.0 && log.progresses < 600, "{log:?}");
+    assert!(!server.metrics().contains("streamer_slow_consumers_total"), "{}", server.metrics());
+    slow.leave().await;
+    server.finish().await;
+}
+
+/// A request's log, as a client is told it.
+#[derive(Debug, Default)]
+struct Log {
+    seq: u64,
+    next_index: u64,
+    percentage: f64,
+    progresses: usize,
+    ended: bool,
+}
+
+impl Log {
+    fn take(&mut self, frame: &Value) {
+        if frame["type"] == "acknowledgment" {
+            return;
+        }
+        let seq = frame["seq"].as_u64().expect("part of the log");
+        assert!(seq > self.seq, "{seq} after {}", self.seq);
+        self.seq = seq;
+        match frame["type"].as_str() {
+            Some("chunk") => {
+                assert_eq!(frame["index"], self.next_index, "no gap and no double");
+                self.next_index += 1;
+            }
+            Some("progress") => {
+                let percentage = frame["percentage"].as_f64().expect("a number");
+                assert!(percentage >= self.percentage, "it never falls");
+                self.percentage = percentage;
+                self.progresses += 1;
+            }
+            Some("complete") => self.ended = true,
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]

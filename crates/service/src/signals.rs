@@ -60,6 +60,31 @@ impl Stop {
     }
 }
 
+/// SIGHUP, by which operators ask a process to look at its files again. While this lives it does not end the process.
+#[derive(Debug)]
+pub struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// Heard once this returns. Called inside the Tokio runtime.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one; several that came meanwhile are one. Elsewhere than on Unix there are none.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        self.signal.recv().await;
+        #[cfg(not(unix))]
+        std::future::pending::<()>().await;
+    }
+}
+
 /// A signal that ends a process.
 struct Signal {
     name: &'static str,

@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use streamer_service::signals::Stop;
+use streamer_service::signals::{Hangups, Stop};
 
 /// Not a test of its own: the process to which the others send signals.
 #[tokio::test]
@@ -24,12 +24,29 @@ async fn process() {
     println!("\nended");
 }
 
+/// Not a test of its own either.
+#[tokio::test]
+#[ignore = "run by the other tests"]
+async fn hanging_up() {
+    let (stop, mut hangups) = (Stop::on_signals().unwrap(), Hangups::listen().unwrap());
+    println!("\nlistening");
+    for _ in 0..2 {
+        hangups.next().await;
+        println!("\nasked");
+    }
+    stop.fired().await;
+}
+
 struct Process(Child, Lines<BufReader<ChildStdout>>);
 
 impl Process {
     fn start(hang: bool) -> Self {
+        Self::start_as("signals::process", hang)
+    }
+
+    fn start_as(name: &str, hang: bool) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "signals::process", "--ignored", "--nocapture"]).stdout(Stdio::piped());
+        command.args(["--exact", name, "--ignored", "--nocapture"]).stdout(Stdio::piped());
         if hang {
             command.env("STREAMER_TEST_HANG", "1");
         }
@@ -70,4 +87,15 @@ fn a_second_signal_ends_at_once() {
         process.send(signal);
         assert_eq!(process.0.wait().unwrap().code(), Some(code));
     }
+}
+
+#[test]
+fn a_hangup_asks_and_ends_nothing() {
+    let mut process = Process::start_as("signals::hanging_up", false);
+    for _ in 0..2 {
+        process.send("-HUP");
+        process.says("asked");
+    }
+    process.send("-TERM");
+    assert!(process.0.wait().unwrap().success());
 }

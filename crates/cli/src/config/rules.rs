@@ -1,6 +1,6 @@
 //! What settings must obey beyond their types, and how they become the parts' own settings.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
 use ipnet::IpNet;
@@ -9,9 +9,11 @@ use streamer_auth::{
     jwks::{self, Address, AddressError},
 };
 use streamer_engine::{Backoff, BreakerSettings, store::Quota};
+use streamer_protocol::Timestamp;
+use streamer_server::{Half, Tls, TlsError};
 use streamer_service::config::Mistakes;
 
-use super::{Admin, Auth, Config};
+use super::{Admin, Auth, Config, Listen};
 
 /// The shortest admin token.
 const ADMIN_TOKEN_CHARS_MIN: usize = 16;
@@ -19,6 +21,9 @@ const ADMIN_TOKEN_CHARS_MIN: usize = 16;
 /// Lists every mistake.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     addresses(config, mistakes);
+    if let Err((setting, problem)) = config.listen.check_tls() {
+        mistakes.push(setting, problem);
+    }
     if let Err((setting, problem)) = config.auth.issuer_keys() {
         mistakes.push(setting, problem);
     }
@@ -37,6 +42,9 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         ("listen.head_timeout_s", config.listen.head_timeout_s.0),
         ("listen.sockets_max", config.listen.sockets_max as u64),
         ("listen.addresses_max", config.listen.addresses_max as u64),
+        ("listen.tls_reload_interval_s", config.listen.tls_reload_interval_s.0),
+        ("listen.tls_handshake_timeout_s", config.listen.tls_handshake_timeout_s.0),
+        ("listen.tls_handshakes_max", config.listen.tls_handshakes_max as u64),
         ("engine.short_limit_ms", engine.short_limit_ms.0),
         ("engine.attempt_timeout_s", engine.attempt_timeout_s.0),
         ("engine.lease_s", engine.lease_s.0),
@@ -130,6 +138,46 @@ impl Admin {
         }
         Ok(Some(token))
     }
+}
+
+const CERTIFICATE_FILE: &str = "listen.tls_certificate_file";
+const KEY_FILE: &str = "listen.tls_key_file";
+
+impl Listen {
+    /// The files of the certificate and its key, if the doors speak TLS; or the setting that is missing.
+    fn tls_files(&self) -> Result<Option<(&Path, &Path)>, (&'static str, String)> {
+        match (&self.tls_certificate_file, &self.tls_key_file) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (Some(_), None) => Err((KEY_FILE, format!("is needed beside {CERTIFICATE_FILE}"))),
+            (None, Some(_)) => Err((CERTIFICATE_FILE, format!("is needed beside {KEY_FILE}"))),
+        }
+    }
+
+    /// The setting that is wrong, and what is.
+    fn check_tls(&self) -> Result<(), (&'static str, String)> {
+        match self.tls_files()? {
+            None => Ok(()),
+            Some((certificate, key)) => Tls::check(certificate, key).map_err(of_setting),
+        }
+    }
+
+    /// What the doors speak TLS with, if they do.
+    pub(crate) fn tls(&self, now: Timestamp) -> anyhow::Result<Option<Tls>> {
+        let loaded = self.tls_files().and_then(|files| {
+            files.map(|(certificate, key)| Tls::load(certificate, key, now).map_err(of_setting)).transpose()
+        });
+        loaded.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))
+    }
+}
+
+/// Names the setting of the file that is to be looked at.
+fn of_setting(e: TlsError) -> (&'static str, String) {
+    let setting = match e.half() {
+        Half::Certificate => CERTIFICATE_FILE,
+        Half::Key => KEY_FILE,
+    };
+    (setting, e.to_string())
 }
 
 /// Where the public keys of the tokens' issuer come from.
@@ -263,6 +311,8 @@ impl Config {
             token_grace: self.auth.token_grace_s.into(),
             head_timeout: listen.head_timeout_s.into(),
             sockets_max: listen.sockets_max,
+            tls_handshake_timeout: listen.tls_handshake_timeout_s.into(),
+            tls_handshakes_max: listen.tls_handshakes_max,
             drain_spread: self.drain.spread_ms.into(),
             ..streamer_server::Settings::default()
         }

@@ -28,6 +28,17 @@ pub(crate) struct Listen {
     pub(crate) address_connections_per_minute: u32,
     /// For how many addresses that is counted at once.
     pub(crate) addresses_max: usize,
+    /// The server's certificate, followed by those that lead to its issuer, in PEM. With it the doors speak TLS (https
+    /// and wss), and nothing in the clear.
+    pub(crate) tls_certificate_file: Option<PathBuf>,
+    /// The certificate's private key, in PEM, not encrypted.
+    pub(crate) tls_key_file: Option<PathBuf>,
+    /// How often these files are looked at for a new certificate; SIGHUP has it done at once.
+    pub(crate) tls_reload_interval_s: Seconds,
+    /// How long a client may take for its TLS handshake.
+    pub(crate) tls_handshake_timeout_s: Seconds,
+    /// How many TLS handshakes are under way at once; more wait, and slow ones make room for them.
+    pub(crate) tls_handshakes_max: usize,
 }
 
 impl Default for Listen {
@@ -42,6 +53,11 @@ impl Default for Listen {
             sockets_max: server.sockets_max,
             address_connections_per_minute: server.address_connections_per_minute,
             addresses_max: server.addresses_max,
+            tls_certificate_file: None,
+            tls_key_file: None,
+            tls_reload_interval_s: Seconds(30),
+            tls_handshake_timeout_s: Seconds(server.tls_handshake_timeout.as_secs()),
+            tls_handshakes_max: server.tls_handshakes_max,
         }
     }
 }

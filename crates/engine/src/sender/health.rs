@@ -107,6 +107,10 @@ impl Health {
         }
     }
 
+    pub(super) fn measure(&self) {
+        show(&self.unwell.lock());
+    }
+
     pub(super) fn unwell(&self) -> Vec<ConnectionHealth> {
         let now = Instant::now();
         let all = self.unwell.lock();
@@ -127,4 +131,5 @@ impl Health {
 fn show(all: &HashMap<ConnectionId, Unwell>) {
     let open = all.values().filter(|unwell| unwell.try_at.is_some()).count();
     metrics::gauge!("streamer_breakers_open").set(open as f64);
+    metrics::gauge!("streamer_connections_unwell").set(all.len() as f64);
 }

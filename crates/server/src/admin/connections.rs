@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{
-        Path, Query, State,
-        rejection::{JsonRejection, QueryRejection},
-    },
+    extract::{Path, State, rejection::JsonRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -18,7 +15,7 @@ use streamer_engine::{
 };
 use streamer_protocol::{CloseCode, ConnectionId, ErrorBody, ErrorCode, TenantId, Timestamp, UserId};
 
-use super::{Shared, page::page};
+use super::{Shared, page::page, query::Query};
 use crate::answer;
 
 #[derive(Deserialize)]
@@ -64,14 +61,8 @@ impl From<ConnectionRecord> for ConnectionView {
 }
 
 /// `GET /v1/connections?tenant=&user=&limit=&cursor=`.
-pub(super) async fn list(
-    State(shared): State<Arc<Shared>>,
-    query: Result<Query<List>, QueryRejection>,
-) -> Response {
-    let Query(List { tenant, user, limit, cursor }) = match query {
-        Ok(query) => query,
-        Err(e) => return answer::error(ErrorBody::new(ErrorCode::ValidationError, e.body_text())),
-    };
+pub(super) async fn list(State(shared): State<Arc<Shared>>, Query(list): Query<List>) -> Response {
+    let List { tenant, user, limit, cursor } = list;
     let page = match page(limit, cursor) {
         Ok(page) => page,
         Err(e) => return answer::error(e),

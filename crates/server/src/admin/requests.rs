@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Path, Query, State, rejection::QueryRejection},
+    extract::{FromRequestParts, Path, State},
     http::request::Parts,
     response::{IntoResponse, Response},
 };
@@ -15,7 +15,7 @@ use streamer_engine::{
 };
 use streamer_protocol::{Action, ErrorBody, ErrorCode, RequestId, RequestStatus, TenantId, UserId};
 
-use super::{Shared, page::page};
+use super::{Shared, page::page, query::Query};
 use crate::answer;
 
 #[derive(Deserialize)]
@@ -52,14 +52,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 }
 
 /// `GET /v1/requests?tenant=&user=&status=&action=&limit=&cursor=`, newest first.
-pub(super) async fn list(
-    State(shared): State<Arc<Shared>>,
-    query: Result<Query<List>, QueryRejection>,
-) -> Response {
-    let Query(list) = match query {
-        Ok(query) => query,
-        Err(e) => return answer::error(ErrorBody::new(ErrorCode::ValidationError, e.body_text())),
-    };
+pub(super) async fn list(State(shared): State<Arc<Shared>>, Query(list): Query<List>) -> Response {
     let List { tenant, user, status, action, limit, cursor } = list;
     let page = match page(limit, cursor) {
         Ok(page) => page,

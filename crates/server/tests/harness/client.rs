@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpSocket, TcpStream},
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
@@ -16,8 +19,8 @@ use tokio_tungstenite::{
 
 use super::{SECRET, Server, Token, in_time};
 
-pub(crate) struct Client {
-    pub(crate) socket: WebSocketStream<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) socket: WebSocketStream<S>,
 }
 
 /// Upgrades `path` with these headers.
@@ -58,7 +61,9 @@ impl Client {
         let upgraded = try_connect(stream, server.addr, "/ws", &[("authorization", &bearer)]).await;
         Self { socket: upgraded.expect("upgraded").0 }
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, text: impl Into<String>) {
         in_time("a message leaves", self.socket.send(Message::text(text.into()))).await.expect("sent");
     }

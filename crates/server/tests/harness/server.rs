@@ -18,8 +18,8 @@ use streamer_engine::{
     store::{ConnectionFilter, ConnectionRecord, Connections as _, PageQuery, WorkerId},
     testing::{Fault, Faulty, MemoryStore},
 };
-use streamer_server::{Admin, AdminSettings, Door, Hub, Settings};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use streamer_server::{Admin, AdminSettings, Door, Hub, Settings, Tls};
+use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -42,6 +42,7 @@ pub(crate) struct Setup {
     pub(crate) plan: Box<Plan>,
     pub(crate) admin_token: Option<String>,
     pub(crate) linger: Duration,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Default for Setup {
@@ -63,6 +64,7 @@ impl Default for Setup {
             plan: Box::new(|_| None),
             admin_token: Some(ADMIN_TOKEN.to_owned()),
             linger: Duration::ZERO,
+            tls: None,
         }
     }
 }
@@ -179,7 +181,10 @@ impl Setup {
         let ports = Ports { clock: self.clock, ..Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone())) };
         let router = routes(&gate, &waiting);
         let engine = Engine::new(ports, router, WorkerId::new("node-1"), self.engine);
-        let door = Door::new(engine.clone(), hub.clone(), self.verifier, self.settings);
+        let mut door = Door::new(engine.clone(), hub.clone(), self.verifier, self.settings);
+        if let Some(tls) = self.tls {
+            door = door.with_tls(tls);
+        }
         let handle = counts.handle.clone();
         let admin_settings = AdminSettings {
             token: self.admin_token,
@@ -189,8 +194,8 @@ impl Setup {
         };
         let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), admin_settings);
 
-        let bind = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let (public, operators) = (bind().await, bind().await);
+        let bind = || streamer_server::bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let (public, operators) = (bind(), bind());
         let addresses = (public.local_addr().expect("bound"), operators.local_addr().expect("bound"));
         let [stop, close, leave] = [(); 3].map(|()| CancellationToken::new());
         let work = vec![
@@ -230,6 +235,7 @@ impl Setup {
 fn routes(gate: &Arc<Semaphore>, waiting: &Arc<AtomicUsize>) -> Router {
     const LONG: Duration = Duration::from_secs(60);
     let (gate, waiting) = (Arc::clone(gate), Arc::clone(waiting));
+    let drizzling = Arc::clone(&gate);
     let wait = move |_: Context, payload: Value| {
         let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
         async move {
@@ -245,6 +251,16 @@ fn routes(gate: &Arc<Semaphore>, waiting: &Arc<AtomicUsize>) -> Router {
         .takes(LONG)
         .action("typed", typed)
         .action("burst", burst)
+        .takes(LONG)
+        .action("torrent", torrent)
+        .takes(LONG)
+        .action("drizzle", move |cx: Context, count: u32| {
+            let gate = Arc::clone(&drizzling);
+            async move {
+                gate.acquire().await.expect("never closed").forget();
+                drizzle(cx, count).await
+            }
+        })
         .takes(LONG)
         .action("keep", keep)
         .action("fail", fail)
@@ -271,6 +287,25 @@ async fn burst(cx: Context, chunks: u32) -> Result<u32, Failure> {
         cx.chunk(&chunk).await?;
     }
     Ok(chunks)
+}
+
+/// Hands out `chunks` chunks of 16 KiB, each with its progress.
+async fn torrent(cx: Context, chunks: u32) -> Result<u32, Failure> {
+    let chunk = format!("{SECRET}{}", "x".repeat(16 * 1024));
+    for n in 1..=chunks {
+        cx.chunk(&chunk).await?;
+        cx.progress(100.0 * f64::from(n) / f64::from(chunks), SECRET).await?;
+    }
+    Ok(chunks)
+}
+
+/// Tells of its progress, `count` times: more in all than any system holds for a peer.
+async fn drizzle(cx: Context, count: u32) -> Result<u32, Failure> {
+    for n in 1..=count {
+        cx.progress(100.0 * f64::from(n) / f64::from(count), &"x".repeat(15_000)).await?;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(count)
 }
 
 /// Keeps a file of so many bytes.

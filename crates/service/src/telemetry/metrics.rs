@@ -1,6 +1,6 @@
 //! Metrics, for Prometheus to fetch.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, fmt::Write as _, time::Duration};
 
 use metrics::SetRecorderError;
 use metrics_exporter_prometheus::{
@@ -63,10 +63,21 @@ impl Metrics {
         Ok((recorder, metrics))
     }
 
-    /// Everything recorded, in Prometheus's text format.
+    /// Everything recorded, in Prometheus's text format; with the process's own figures, where the system tells
+    /// them, and how many series there are.
     #[must_use]
     pub fn render(&self) -> String {
-        self.0.render()
+        let mut text = self.0.render();
+        let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        let mut gauge = |name: &str, value: u64| {
+            let _ = writeln!(text, "# TYPE {name} gauge\n{name} {value}");
+        };
+        gauge("streamer_metric_series", series as u64);
+        if let Some(Process { resident_bytes, threads }) = Process::this() {
+            gauge("process_resident_memory_bytes", resident_bytes);
+            gauge("process_threads", threads);
+        }
+        text
     }
 
     /// Folds together what was recorded, until stopped; without it memory grows between two fetches.
@@ -78,6 +89,24 @@ impl Metrics {
                 _ = every.tick() => self.0.run_upkeep(),
             }
         }
+    }
+}
+
+/// What the system says of this process.
+struct Process {
+    resident_bytes: u64,
+    threads: u64,
+}
+
+impl Process {
+    /// Read from `/proc`, where there is one.
+    fn this() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            value.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        Some(Self { resident_bytes: field("VmRSS")? * 1024, threads: field("Threads")? })
     }
 }
 
@@ -104,6 +133,22 @@ mod tests {
             "sent_total{type=\"chunk\"} 2",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_process_and_the_series_are_counted() {
+        let (recorder, metrics) = Metrics::recorder(Duration::from_secs(60)).expect("sets up");
+        metrics::with_local_recorder(&recorder, || {
+            metrics::gauge!("a").set(1.0);
+            metrics::counter!("b", "c" => "d").increment(1);
+        });
+        let text = metrics.render();
+        assert!(text.contains("\nstreamer_metric_series 2\n"), "{text}");
+        if cfg!(target_os = "linux") {
+            let resident = text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+            let resident: u64 = resident.expect("there").parse().expect("a number");
+            assert!(resident > 1024 * 1024, "{resident}");
         }
     }
 
