@@ -81,7 +81,7 @@ impl Authority {
         let bearer = format!("Bearer {}", Token::ada()).parse().expect("a value");
         request.headers_mut().insert("authorization", bearer);
         let stream = self.connect(server).await;
-        in_time("the upgrade", client_async(request, stream)).await.expect("upgraded").0
+        in_time("the upgrade", Box::pin(client_async(request, stream))).await.expect("upgraded").0
     }
 }
 

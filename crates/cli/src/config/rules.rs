@@ -64,6 +64,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         ("connections.message_bytes_max", connections.message_bytes_max as u64),
         ("connections.in_flight_max", connections.in_flight_max as u64),
         ("connections.listeners_max", connections.listeners_max as u64),
+        ("connections.held_entries_max", connections.held_entries_max as u64),
         ("connections.outbound_bytes_max", connections.outbound_bytes_max as u64),
         ("connections.outbound_messages_max", connections.outbound_messages_max as u64),
         ("connections.stall_timeout_s", connections.stall_timeout_s.0),
@@ -228,7 +229,10 @@ impl Auth {
             ..streamer_auth::Settings::new(keys)
         };
         match self.issuer_keys() {
-            Ok(IssuerKeys::Fixed(keys)) => Ok((Verifier::new(settings(keys)).into(), None)),
+            Ok(IssuerKeys::Fixed(keys)) => {
+                metrics::gauge!("streamer_keys").set(keys.len() as f64);
+                Ok((Verifier::new(settings(keys)).into(), None))
+            }
             Ok(IssuerKeys::Published(address)) => {
                 let failed = format!("auth.jwks_url {address}");
                 let source = Box::new(jwks::Source::new(address, self.algorithm));
@@ -282,6 +286,7 @@ impl Config {
             cancel_grace: engine.cancel_grace_ms.into(),
             connection_in_flight_max: connections.in_flight_max,
             connection_listeners_max: connections.listeners_max,
+            listener_buffer_max: connections.held_entries_max,
             breaker: BreakerSettings {
                 failures_max: connections.breaker_failures_max,
                 open_for: connections.breaker_open_ms.into(),

@@ -250,6 +250,8 @@ pub(crate) struct Connections {
     pub(crate) in_flight_max: usize,
     /// How many requests it follows at once.
     pub(crate) listeners_max: usize,
+    /// How many entries are held for it while it reads a request's log; what comes above them it reads again.
+    pub(crate) held_entries_max: usize,
     /// How many bytes may wait for its peer.
     pub(crate) outbound_bytes_max: usize,
     /// How many messages may wait for its peer.
@@ -276,6 +278,7 @@ impl Default for Connections {
             message_bytes_max: server.message_bytes_max,
             in_flight_max: engine.connection_in_flight_max,
             listeners_max: engine.connection_listeners_max,
+            held_entries_max: engine.listener_buffer_max,
             outbound_bytes_max: server.outbound_bytes_max,
             outbound_messages_max: server.outbound_messages_max,
             stall_timeout_s: Seconds(server.stall_timeout.as_secs()),
