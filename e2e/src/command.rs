@@ -43,6 +43,12 @@ impl Shell {
         self
     }
 
+    /// Sets a variable, or takes it away.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
     /// Where it runs.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -4,6 +4,8 @@
 //! is run as a [`command`], as a [`server`] that is killed and started again, and talked to by a [`peer`] and over
 //! [`http`]. All of this is for tests, and fails them by a panic that says what did not come.
 
+pub mod audit;
+pub mod client;
 pub mod command;
 pub mod http;
 pub mod issuer;

@@ -5,6 +5,7 @@ mod configuration;
 mod crash;
 mod demo;
 mod drain;
+mod failpoints;
 mod handlers;
 mod once;
 mod operators;
@@ -21,6 +22,9 @@ use streamer_e2e::{command::Shell, server::Setup};
 
 /// Built by cargo before these tests.
 const BINARY: &str = env!("CARGO_BIN_EXE_streamer-under-test");
+
+/// One whose handlers behave badly; and the demonstration's.
+const BAD_HANDLERS: &str = env!("CARGO_BIN_EXE_streamer-with-bad-handlers");
 
 /// A server to start.
 fn server() -> Setup {

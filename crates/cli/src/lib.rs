@@ -18,6 +18,7 @@ mod config;
 mod config_command;
 #[cfg(feature = "demo")]
 mod demo;
+mod faults;
 mod http;
 mod request;
 mod requests;

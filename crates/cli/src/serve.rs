@@ -23,7 +23,10 @@ use streamer_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use crate::config::{Config, Sources};
+use crate::{
+    config::{Config, Sources},
+    faults,
+};
 
 /// How long a metric is shown after it was last counted.
 const METRICS_IDLE: Duration = Duration::from_secs(60 * 60);
@@ -98,6 +101,7 @@ pub(crate) fn command(arguments: &Arguments, routes: Router) -> anyhow::Result<E
 /// Serves until a signal says stop. Every mistake in the configuration was reported before.
 async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let config = &loaded.config;
+    faults::arm()?;
     telemetry::install(&config.logs)?;
     let metrics = Metrics::install(METRICS_IDLE)?;
     let stop = Stop::on_signals()?;
@@ -111,7 +115,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let listen = listener.local_addr()?;
     let server = config.server_settings(listen);
     let hub = Hub::new(&server);
-    let ports = Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone()));
+    let ports = faults::ports(Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone())));
     let routes = bounded(config, offer_demo(config, routes)?)?;
     let worker = WorkerId::new(config.engine.node.as_str());
     let engine = Engine::new(ports, routes, worker, config.engine_settings());

@@ -16,6 +16,8 @@ mod context;
 mod core;
 mod drive;
 mod engine;
+#[doc(hidden)]
+pub mod failpoint;
 mod failure;
 mod frame;
 mod handler;

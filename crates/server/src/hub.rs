@@ -17,9 +17,6 @@ use crate::{
     link::{Bounds, Link},
 };
 
-/// How often it is stored who was heard from.
-const TOUCH_INTERVAL: Duration = Duration::from_secs(15);
-
 /// At most so many are stored in one step.
 const TOUCH_MAX: usize = 500;
 
@@ -28,6 +25,8 @@ const TOUCH_MAX: usize = 500;
 pub struct Hub {
     links: Arc<RwLock<Links>>,
     bounds: Bounds,
+    /// How often it is stored who was heard from.
+    touch_interval: Duration,
     /// The connections' own tasks.
     pub(crate) tasks: TaskTracker,
 }
@@ -45,7 +44,8 @@ impl Hub {
     pub fn new(settings: &Settings) -> Self {
         let bounds =
             Bounds { bytes_max: settings.outbound_bytes_max, messages_max: settings.outbound_messages_max };
-        Self { links: Arc::default(), bounds, tasks: TaskTracker::new() }
+        let touch_interval = settings.heartbeat / 2;
+        Self { links: Arc::default(), bounds, touch_interval, tasks: TaskTracker::new() }
     }
 
     /// How many connections there are.
@@ -80,7 +80,7 @@ impl Hub {
 
     /// Stores who was heard from, until `stop`; then closes every connection and waits until all are gone.
     pub async fn run(&self, engine: &Engine, stop: CancellationToken) {
-        let mut interval = tokio::time::interval(TOUCH_INTERVAL);
+        let mut interval = tokio::time::interval(self.touch_interval);
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
@@ -207,7 +207,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1)).await;
         heard.hear();
         let later = clock.advance(Duration::from_secs(9));
-        tokio::time::sleep(TOUCH_INTERVAL).await;
+        tokio::time::sleep(Settings::default().heartbeat / 2).await;
         let mut pings = Vec::new();
         for id in &ids {
             pings.push(store.connection(id).await.expect("works").expect("there").last_ping);

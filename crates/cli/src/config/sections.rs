@@ -159,6 +159,8 @@ pub(crate) struct Engine {
     pub(crate) takeovers_max: u32,
     /// How long an ended request, its log and its artifacts are kept.
     pub(crate) retention_s: Seconds,
+    /// How often what is past its time is removed.
+    pub(crate) purge_interval_s: Seconds,
     /// The shortest time between two shown progresses of one request.
     pub(crate) progress_interval_ms: Millis,
     /// The largest chunk.
@@ -194,6 +196,7 @@ impl Default for Engine {
             retry_max_ms: millis(engine.retry_backoff.max),
             takeovers_max: engine.takeovers_max,
             retention_s: seconds(engine.retention),
+            purge_interval_s: seconds(engine.purge_interval),
             progress_interval_ms: millis(engine.progress_interval),
             chunk_bytes_max: engine.chunk_bytes_max,
             log_bytes_max: engine.log_bytes_max,

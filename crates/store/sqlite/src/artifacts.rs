@@ -10,7 +10,10 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, Result, Row};
-use streamer_engine::store::{Artifact, ArtifactId, ErrorKind, NewArtifact, Quota};
+use streamer_engine::{
+    failpoint::{self, Step},
+    store::{Artifact, ArtifactId, ErrorKind, NewArtifact, Quota},
+};
 use streamer_protocol::{TenantId, Timestamp, UserId};
 
 use crate::{
@@ -123,11 +126,16 @@ pub(crate) fn file_of(folder: &Path, id: &ArtifactId) -> PathBuf {
 /// Makes the file, whole and durable, before it has its name. `attempt` differs from call to call.
 pub(crate) fn write_file(folder: &Path, id: &ArtifactId, attempt: u64, bytes: &[u8]) -> io::Result<()> {
     let partial = folder.join(format!("{id}.{attempt}.partial"));
+    failpoint::before(Step::ArtifactBytes);
     let mut file = File::create(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    failpoint::after(Step::ArtifactBytes);
+    failpoint::before(Step::ArtifactName);
     fs::rename(&partial, file_of(folder, id))?;
-    sync_folder(folder)
+    sync_folder(folder)?;
+    failpoint::after(Step::ArtifactName);
+    Ok(())
 }
 
 /// Makes the names in a folder durable.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use streamer_engine::failpoint::{self, Step};
 use thiserror::Error;
 
 use crate::schema::{APPLICATION_ID, VERSION, migrate};
@@ -165,7 +166,9 @@ pub(crate) fn open_file(path: &Path) -> Result<Connection, OpenError> {
     conn = configured(conn).map_err(broken)?;
     // 16 MiB: most of the pages that enqueues touch at random. Each commit walks the cache, so more is slower.
     conn.pragma_update(None, "cache_size", -16 * 1024).map_err(broken)?;
+    failpoint::before(Step::Migrate);
     migrate(&mut conn, found).map_err(broken)?;
+    failpoint::after(Step::Migrate);
     Ok(conn)
 }
 

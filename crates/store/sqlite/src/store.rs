@@ -9,11 +9,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use streamer_engine::store::{
-    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
-    Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
-    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
-    Summary, Usage, WorkerId,
+use streamer_engine::{
+    failpoint::{self, Step},
+    store::{
+        Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
+        ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest,
+        Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests,
+        Result, RunningMax, Summary, Usage, WorkerId,
+    },
 };
 use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 use tracing::warn;
@@ -368,7 +371,9 @@ impl Artifacts for SqliteStore {
     async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
         let removed = self.writer.call(move |tx| artifacts::purge(tx, now, limit)).await?;
         for id in &removed {
+            failpoint::before(Step::ArtifactRemoval);
             self.remove_file(id).await;
+            failpoint::after(Step::ArtifactRemoval);
         }
         Ok(removed.len() as u64)
     }

@@ -5,7 +5,10 @@ use std::{thread::JoinHandle, time::Instant};
 use metrics::{gauge, histogram};
 use parking_lot::Mutex;
 use rusqlite::{Connection, MAIN_DB, wal::CheckpointMode};
-use streamer_engine::store::{Error, ErrorKind, Result};
+use streamer_engine::{
+    failpoint::{self, Step},
+    store::{Error, ErrorKind, Result},
+};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
@@ -188,15 +191,21 @@ impl WriterThread {
             self.bound_wal();
         }
         self.checkpointer.stop();
+        failpoint::before(Step::LogCopy);
         if let Err(error) = self.conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE) {
             warn!(%error, "the write-ahead log could not be emptied at the end; the next start reads it");
         }
+        failpoint::after(Step::LogCopy);
     }
 
     fn commit_group(&mut self, group: &mut Vec<Box<dyn Job>>) {
         histogram!("streamer_store_group_calls").record(group.len() as f64);
+        failpoint::before(Step::Group);
         match self.transaction(group) {
-            Ok(()) => group.drain(..).for_each(|job| job.answer(Ok(()))),
+            Ok(()) => {
+                group.drain(..).for_each(|job| job.answer(Ok(())));
+                failpoint::after(Step::Group);
+            }
             Err(error) if group.len() == 1 => {
                 error!(%error, "a write to the store failed");
                 group.drain(..).for_each(|job| job.answer(Err(&error)));
@@ -225,8 +234,10 @@ impl WriterThread {
             if needs_sync && !durable {
                 return Ok(Committed::No);
             }
+            failpoint::before(Step::Commit);
             let started = Instant::now();
             self.conn.prepare_cached("COMMIT")?.execute([])?;
+            failpoint::after(Step::Commit);
             let how = if durable { "synced" } else { "unsynced" };
             histogram!("streamer_store_commit_duration_seconds", "commit" => how).record(started.elapsed());
             Ok(Committed::Yes)
