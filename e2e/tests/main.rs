@@ -1,5 +1,6 @@
 //! The binary `streamer`, end to end.
 
+mod bad_handlers;
 mod bad_input;
 mod configuration;
 mod crash;

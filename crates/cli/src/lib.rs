@@ -24,6 +24,7 @@ mod request;
 mod requests;
 mod serve;
 mod store;
+mod threads;
 mod token;
 
 use std::process::ExitCode;

@@ -26,6 +26,7 @@ use tracing::info;
 use crate::{
     config::{Config, Sources},
     faults,
+    threads::HandlerThreads,
 };
 
 /// How long a metric is shown after it was last counted.
@@ -115,7 +116,9 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let listen = listener.local_addr()?;
     let server = config.server_settings(listen);
     let hub = Hub::new(&server);
-    let ports = faults::ports(Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone())));
+    let threads = HandlerThreads::start(config.engine.handler_threads)?;
+    let ports = Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone()));
+    let ports = faults::ports(Ports { handlers: threads.handlers(), ..ports });
     let routes = bounded(config, offer_demo(config, routes)?)?;
     let worker = WorkerId::new(config.engine.node.as_str());
     let engine = Engine::new(ports, routes, worker, config.engine_settings());
@@ -160,6 +163,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     }
     tasks.spawn("metrics", |stop| metrics.upkeep(stop));
     let joined = tasks.join().await;
+    drop(threads);
     store.close().await;
     info!("stopped");
     Ok(joined?)

@@ -6,13 +6,15 @@ use parking_lot::Mutex;
 use streamer_protocol::{
     Acknowledgment, ErrorBody, ErrorCode, ErrorFrame, Json, QUEUED, RequestId, Retry, ServerFrame,
 };
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
 use crate::{
-    Frame, Router, Settings,
+    Frame, Handlers, Router, Settings,
     backoff::Backoff,
     clock::Clock,
+    handlers::Begun,
     live::{Listener, Live},
     random::Random,
     run::Run,
@@ -30,6 +32,7 @@ pub(crate) struct Core {
     pub(crate) store: SharedStore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) handlers: Handlers,
     pub(crate) router: Router,
     /// The router's bounds, as the store takes them.
     pub(crate) running_max: RunningMax,
@@ -37,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) live: Live,
     pub(crate) running: Running,
+    pub(crate) begun: Begun,
     /// Rung when there may be something to claim.
     pub(crate) wake: tokio::sync::Notify,
     /// Everything that goes on by itself.
@@ -46,6 +50,17 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Lets a task go on by itself, on the engine's own threads: a handler may be the one who asks for it.
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        match self.handlers.engines() {
+            Some(engines) => self.tasks.spawn_on(task, engines),
+            None => self.tasks.spawn(task),
+        }
+    }
+
     /// Tries a call again while its fault may pass.
     pub(crate) async fn persist<T, Trying>(&self, call: impl Fn() -> Trying + Send) -> store::Result<T>
     where
@@ -152,7 +167,7 @@ impl Core {
     pub(crate) async fn publish(self: &Arc<Self>, key: &RequestKey, entries: Vec<LogEntry>) {
         for (listener, after) in self.live.publish(key, entries).await {
             let core = Arc::clone(self);
-            self.tasks.spawn(async move { core.catch_up(&listener, after, false).await });
+            self.spawn(async move { core.catch_up(&listener, after, false).await });
         }
     }
 

@@ -21,6 +21,7 @@ pub mod failpoint;
 mod failure;
 mod frame;
 mod handler;
+mod handlers;
 mod live;
 #[doc(hidden)]
 pub mod planted;
@@ -44,6 +45,7 @@ pub use engine::{CancelView, Engine, Ports};
 pub use failure::Failure;
 pub use frame::Frame;
 pub use handler::{Function, Handler, IntoHandler};
+pub use handlers::Handlers;
 pub use router::Router;
 pub use sender::{BreakerSettings, BreakerState, Broadcast, ConnectionHealth, SendError, Sender};
 pub use session::{Caller, Credentials, Session};

@@ -257,7 +257,7 @@ impl Run {
             }
             run.append(&mut journal, chunks, checkpoint).await
         };
-        let written = self.core.tasks.spawn(writing.instrument(self.span.clone())).await;
+        let written = self.core.spawn(writing.instrument(self.span.clone())).await;
         written.unwrap_or_else(|_| Err(Failure::cancel()))
     }
 
@@ -271,7 +271,7 @@ impl Run {
                 let _ = run.append(&mut journal, Vec::new(), None).await;
             }
         };
-        self.core.tasks.spawn(promoting.instrument(self.span.clone()));
+        self.core.spawn(promoting.instrument(self.span.clone()));
     }
 
     /// The message is answered: the next one may come.
@@ -301,7 +301,7 @@ impl Run {
                 self.reported.notify_one();
                 let run = Arc::clone(self);
                 // The log is held back until the peer has room for the acknowledgment; the handler is not.
-                core.tasks.spawn(async move {
+                core.spawn(async move {
                     let core = &run.core;
                     let longer = "this takes longer: progress and outcome follow";
                     // Whoever is gone by now resumes later.

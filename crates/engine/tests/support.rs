@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use streamer_engine::{
-    Credentials, Engine, Ports, Router, Settings,
+    Credentials, Engine, Handlers, Ports, Router, Settings,
     protocol::{ConnectionId, ErrorBody, ErrorCode, TenantId, Timestamp, UserId},
     store::{ConnectionRecord, RequestKey, SharedStore, WorkerId},
     testing::{FakeConnections, Faulty, MemoryStore, PausedClock, SeededRandom},
@@ -25,6 +25,7 @@ pub(crate) const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) store: SharedStore,
+    pub(crate) handlers: Handlers,
     clock: PausedClock,
 }
 
@@ -32,7 +33,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let faults = Faults::default();
         let store = Arc::new(Faulty::new(MemoryStore::new(), faults.plan()));
-        Self { faults, store, clock: PausedClock::starting_at(BEGIN) }
+        Self { faults, store, handlers: Handlers::default(), clock: PausedClock::starting_at(BEGIN) }
     }
 
     /// An engine that accepts and does not work on the queue yet.
@@ -43,6 +44,7 @@ impl World {
             push: fake.clone(),
             clock: Arc::new(self.clock),
             random: Arc::new(SeededRandom::new(name.bytes().map(u64::from).sum())),
+            handlers: self.handlers.clone(),
         };
         let engine = Engine::new(ports, routes, WorkerId::new(name), settings);
         Node { engine, fake, working: None }

@@ -41,6 +41,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         ("engine.attempt_timeout_s", engine.attempt_timeout_s.0),
         ("engine.lease_s", engine.lease_s.0),
         ("engine.running_max", engine.running_max as u64),
+        ("engine.handler_threads", engine.handler_threads as u64),
         ("engine.queue_depth_max", engine.queue_depth_max),
         ("engine.tenant_queue_depth_max", engine.tenant_queue_depth_max),
         ("engine.stored_bytes_max", engine.stored_bytes_max),

@@ -140,6 +140,8 @@ pub(crate) struct Engine {
     pub(crate) running_max: usize,
     /// How many requests of an action run at once, by the action's name. Such an action is always queued.
     pub(crate) action_running_max: BTreeMap<String, u32>,
+    /// On how many threads handlers run. One that blocks keeps a thread; once all are kept, the others' handlers wait.
+    pub(crate) handler_threads: usize,
     /// How many requests may be open (not ended) in all tenants.
     pub(crate) queue_depth_max: u64,
     /// How many requests may be open in one tenant.
@@ -187,6 +189,7 @@ impl Default for Engine {
             lease_s: seconds(engine.lease),
             running_max: engine.running_max,
             action_running_max: BTreeMap::new(),
+            handler_threads: 64,
             queue_depth_max: engine.quota.open_max,
             tenant_queue_depth_max: engine.quota.tenant_open_max,
             stored_bytes_max: engine.quota.stored_bytes_max,
