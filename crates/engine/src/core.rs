@@ -17,6 +17,7 @@ use crate::{
     handlers::Begun,
     live::{Listener, Live},
     random::Random,
+    renewal::Renewal,
     run::Run,
     session::Session,
     store::{self, ErrorKind, LogEntry, RequestKey, RunningMax, SharedStore, Summary, WorkerId},
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) live: Live,
     pub(crate) running: Running,
     pub(crate) begun: Begun,
+    pub(crate) renewal: Renewal,
     /// Rung when there may be something to claim.
     pub(crate) wake: tokio::sync::Notify,
     /// Everything that goes on by itself.
@@ -66,17 +68,19 @@ impl Core {
     where
         Trying: Future<Output = store::Result<T>> + Send,
     {
-        let mut failures = 0;
-        loop {
-            match call().await {
-                Err(e) if e.kind().is_transient() && failures < STORE_RETRIES => {
-                    failures += 1;
-                    metrics::counter!("streamer_store_retries_total").increment(1);
-                    tokio::time::sleep(STORE_BACKOFF.after(failures, self.random.as_ref())).await;
-                }
-                done => return done,
-            }
-        }
+        self.try_again(call, |kind, failures| kind.is_transient() && failures <= STORE_RETRIES).await
+    }
+
+    /// As [`persist`](Self::persist), but waits for a full disk to get room, however long that takes: for what runs
+    /// under a lease, which nobody else can claim meanwhile.
+    pub(crate) async fn outwait<T, Trying>(&self, call: impl Fn() -> Trying + Send) -> store::Result<T>
+    where
+        Trying: Future<Output = store::Result<T>> + Send,
+    {
+        let passes = |kind, failures| {
+            kind == ErrorKind::Full || ErrorKind::is_transient(kind) && failures <= STORE_RETRIES
+        };
+        self.try_again(call, passes).await
     }
 
     /// Tries a call again until it succeeds, or it is certain that it never will. A full disk may get room.
@@ -84,13 +88,25 @@ impl Core {
     where
         Trying: Future<Output = store::Result<T>> + Send,
     {
-        let mut failures = 0;
+        self.try_again(call, |kind, _| kind.is_transient() || kind == ErrorKind::Full).await
+    }
+
+    /// `passes` says whether a kind of fault may pass, after so many failures.
+    async fn try_again<T, Trying>(
+        &self,
+        call: impl Fn() -> Trying + Send,
+        passes: impl Fn(ErrorKind, u32) -> bool + Send,
+    ) -> store::Result<T>
+    where
+        Trying: Future<Output = store::Result<T>> + Send,
+    {
+        let mut failures = 0_u32;
         loop {
             match call().await {
-                Err(e) if e.kind().is_transient() || e.kind() == ErrorKind::Full => {
-                    failures += 1;
+                Err(e) if passes(e.kind(), failures.saturating_add(1)) => {
+                    failures = failures.saturating_add(1);
                     if failures == 1 {
-                        warn!(error = %e, "an outcome cannot be stored yet");
+                        warn!(error = %e, "the store could not do it yet; it is tried again");
                     }
                     metrics::counter!("streamer_store_retries_total").increment(1);
                     tokio::time::sleep(STORE_BACKOFF.after(failures, self.random.as_ref())).await;

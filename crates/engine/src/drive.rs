@@ -136,9 +136,13 @@ async fn watch(run: &Arc<Run>, promote_after: Option<Duration>) {
                 promotes = None;
                 run.promote();
             }
-            () = run.report_due() => {
-                let _ = run.write(Vec::new(), None).await;
-            }
+            () = run.report_due() => tokio::select! {
+                biased;
+                _ = run.write(Vec::new(), None) => {}
+                // The store may be away for long: the write goes on by itself, and so does time.
+                _ = run.interrupted() => {}
+                () = sleep_until(times_out) => {}
+            },
         }
     };
     match why {

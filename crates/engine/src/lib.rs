@@ -28,6 +28,7 @@ pub mod planted;
 mod progress;
 pub mod push;
 pub mod random;
+mod renewal;
 mod router;
 mod run;
 mod sender;

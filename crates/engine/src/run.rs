@@ -350,7 +350,7 @@ impl Run {
         if planted::is(Bug::PushBeforePersist) {
             core.publish(&self.key, entries.clone()).await;
         }
-        match core.persist(|| core.store.append(lease, &entries, checkpoint.as_ref())).await {
+        match core.outwait(|| core.store.append(lease, &entries, checkpoint.as_ref())).await {
             Ok(cancel_asked) => {
                 journal.last_seq += entries.len() as u64;
                 journal.chunks += count;
@@ -399,7 +399,7 @@ impl Run {
         }
         let core = &self.core;
         let entry = LogEntry { seq, at: core.clock.now(), body: EntryBody::Progress(progress) };
-        match core.persist(|| core.store.append(lease, std::slice::from_ref(&entry), None)).await {
+        match core.outwait(|| core.store.append(lease, std::slice::from_ref(&entry), None)).await {
             Ok(_) => core.publish(&self.key, vec![entry]).await,
             Err(e) if e.kind() == ErrorKind::LeaseLost => self.interrupt(Interruption::LeaseLost),
             Err(e) => warn!(error = %e, "a request's last progress could not be written"),

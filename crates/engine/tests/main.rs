@@ -2,6 +2,7 @@
 
 mod accept;
 mod cancel;
+mod clock;
 mod follow;
 mod handler;
 mod log;

@@ -127,9 +127,15 @@ pub(crate) fn file_of(folder: &Path, id: &ArtifactId) -> PathBuf {
 pub(crate) fn write_file(folder: &Path, id: &ArtifactId, attempt: u64, bytes: &[u8]) -> io::Result<()> {
     let partial = folder.join(format!("{id}.{attempt}.partial"));
     failpoint::before(Step::ArtifactBytes);
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let written = File::create(&partial).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(e) = written {
+        // Of a full disk it would take the rest. What stays is swept at a later start.
+        let _ = fs::remove_file(&partial);
+        return Err(e);
+    }
     failpoint::after(Step::ArtifactBytes);
     failpoint::before(Step::ArtifactName);
     fs::rename(&partial, file_of(folder, id))?;
