@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod client;
 pub mod command;
+pub mod disk;
 pub mod http;
 pub mod issuer;
 pub mod patience;

@@ -32,19 +32,27 @@ const LOG_LINES: usize = 40;
 pub struct Setup {
     binary: PathBuf,
     settings: Vec<(String, String)>,
+    open_files_max: Option<u32>,
 }
 
 impl Setup {
     /// Runs this binary.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), settings: Vec::new() }
+        Self { binary: binary.into(), settings: Vec::new(), open_files_max: None }
     }
 
     /// With one more setting.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// With no more than so many open files.
+    #[must_use]
+    pub fn open_files(mut self, max: u32) -> Self {
+        self.open_files_max = Some(max);
         self
     }
 
@@ -69,7 +77,9 @@ impl Setup {
     fn at(self, addresses: Addresses) -> Server {
         let folder = tempfile::Builder::new().prefix("streamer-e2e-").tempdir().expect("a folder");
         Issuer::shared().write(folder.path());
-        let shell = Shell::new(&self.binary, folder.path()).variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN);
+        let shell = Shell::new(&self.binary, folder.path())
+            .variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN)
+            .open_files(self.open_files_max);
         Server { folder, shell, settings: self.settings, process: None, addresses }
     }
 }

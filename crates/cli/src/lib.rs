@@ -20,6 +20,7 @@ mod config_command;
 mod demo;
 mod faults;
 mod http;
+mod open_files;
 mod request;
 mod requests;
 mod serve;

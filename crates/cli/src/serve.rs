@@ -25,7 +25,7 @@ use tracing::info;
 
 use crate::{
     config::{Config, Sources},
-    faults,
+    faults, open_files,
     threads::HandlerThreads,
 };
 
@@ -114,7 +114,8 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let store = Arc::new(open_store(config).await?);
     let listener = bind("listen.address", &config.listen.address).await?;
     let listen = listener.local_addr()?;
-    let server = config.server_settings(listen);
+    let mut server = config.server_settings(listen);
+    server.sockets_max = open_files::sockets_max(server.sockets_max);
     let hub = Hub::new(&server);
     let threads = HandlerThreads::start(config.engine.handler_threads)?;
     let ports = Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone()));
@@ -172,6 +173,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
 async fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
     let mut settings = streamer_store_sqlite::Settings::at(&config.store.path);
     settings.artifacts_dir.clone_from(&config.store.artifacts_dir);
+    settings.check_bytes_max = config.store.start_check_bytes_max;
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(settings)).await?;
     opened.with_context(|| format!("store.path {}", config.store.path.display()))
 }

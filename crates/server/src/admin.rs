@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use streamer_engine::Engine;
+use streamer_engine::{Engine, store::ErrorKind};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -92,12 +92,16 @@ async fn healthy() -> Response {
 
 /// New connections are taken, and the store answers.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let problem = if !shared.readiness.is_ready() {
-        Some("draining")
-    } else if shared.engine.store().open_requests().await.is_err() {
-        Some("the store does not answer")
+    let problem = if shared.readiness.is_ready() {
+        match shared.engine.store().open_requests().await.map_err(|e| e.kind()) {
+            Ok(_) => None,
+            Err(ErrorKind::Corrupt) => {
+                Some("the store is damaged: stop, see `streamer store check`, restore the newest backup")
+            }
+            Err(_) => Some("the store does not answer"),
+        }
     } else {
-        None
+        Some("draining")
     };
     match problem {
         None => {

@@ -116,11 +116,14 @@ pub(crate) struct Store {
     pub(crate) path: PathBuf,
     /// Where artifacts are kept; beside the file unless said.
     pub(crate) artifacts_dir: Option<PathBuf>,
+    /// A file of at most so many bytes is looked through for damage at the start (0: never); `streamer store check`
+    /// looks through any.
+    pub(crate) start_check_bytes_max: u64,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: "streamer.db".into(), artifacts_dir: None }
+        Self { path: "streamer.db".into(), artifacts_dir: None, start_check_bytes_max: 32 * 1024 * 1024 }
     }
 }
 

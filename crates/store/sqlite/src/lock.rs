@@ -15,6 +15,12 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Whether somebody has the lock of the store at `path` just now.
+    pub(crate) fn is_held(path: &Path) -> bool {
+        let Ok(file) = File::open(beside(path, ".lock")) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     /// Takes the lock of the store at `path`, or says who has it.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
         let lock_path = beside(path, ".lock");
