@@ -13,11 +13,9 @@ use crate::{
     OpenError, Settings,
     artifacts::file_of,
     lock::Lock,
-    open::{connect, place, version},
+    open::{connect, look_at_log, place, version},
     schema::VERSION,
-    settings::beside,
     sweep,
-    wal::{self, Damage},
 };
 
 /// What a check found.
@@ -143,14 +141,23 @@ impl fmt::Display for Finding {
 /// Looks through the whole store. It may be in use meanwhile. Reads everything, so it takes as long as that.
 pub fn check(settings: &Settings) -> std::result::Result<Report, OpenError> {
     let path = &settings.path;
-    let log = beside(path, "-wal");
     // A log that is being written changes while one looks at it; whoever writes it looked at it before.
     if path.exists()
-        && !Lock::is_held(path)
-        && let Some(Damage { frame, frames }) = wal::damage(&log).map_err(|e| OpenError::of_io(&log, e))?
+        && let Some(former) = Lock::last_holder(path)
     {
-        let findings = vec![Finding::DamagedLog { frame, frames }];
-        return Ok(Report { version: VERSION, requests: 0, open_requests: 0, artifacts: 0, findings });
+        match look_at_log(path, &former) {
+            Err(OpenError::DamagedLog { frame, frames, .. }) => {
+                let findings = vec![Finding::DamagedLog { frame, frames }];
+                return Ok(Report {
+                    version: VERSION,
+                    requests: 0,
+                    open_requests: 0,
+                    artifacts: 0,
+                    findings,
+                });
+            }
+            looked => looked?,
+        }
     }
     let conn = open_existing(path)?;
     let version = version(&conn, path)?;

@@ -8,9 +8,11 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, ffi};
 use streamer_engine::failpoint::{self, Step};
 use thiserror::Error;
+use tracing::warn;
 
 use crate::{
     error::is_full,
+    lock::Holder,
     schema::{APPLICATION_ID, VERSION, migrate},
     settings::beside,
     wal::{self, Damage},
@@ -182,13 +184,26 @@ fn configured(conn: Connection) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// Opens the file, makes it if it is missing, and brings it to this version. Nobody else may have it open.
-pub(crate) fn open_file(path: &Path, check_bytes_max: u64) -> Result<Connection, OpenError> {
-    let broken = |e| OpenError::of_sqlite(path, e);
+/// Whether the log of the store at `path`, which nobody may have open, can be read to its end. After the machine was
+/// down it may lack what was never synced, which nobody was promised.
+pub(crate) fn look_at_log(path: &Path, former: &Holder) -> Result<(), OpenError> {
     let log = beside(path, "-wal");
-    if let Some(Damage { frame, frames }) = wal::damage(&log).map_err(|e| OpenError::of_io(&log, e))? {
-        return Err(OpenError::DamagedLog { path: log, frame, frames });
+    match wal::damage(&log).map_err(|e| OpenError::of_io(&log, e))? {
+        None => Ok(()),
+        Some(Damage { frame, frames }) if former.is_of_this_boot() || frame == 0 => {
+            Err(OpenError::DamagedLog { path: log, frame, frames })
+        }
+        Some(Damage { frame, frames }) => {
+            warn!(frame, frames, "the write-ahead log cannot be read from here on, as after a power cut");
+            Ok(())
+        }
     }
+}
+
+/// Opens the file, makes it if it is missing, and brings it to this version. Nobody else may have it open.
+pub(crate) fn open_file(path: &Path, former: &Holder, check_bytes_max: u64) -> Result<Connection, OpenError> {
+    let broken = |e| OpenError::of_sqlite(path, e);
+    look_at_log(path, former)?;
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(broken)?;
     let found = version(&conn, path)?;

@@ -68,7 +68,7 @@ impl SqliteStore {
             return Err(OpenError::MissingFolder { folder: folder.to_owned() });
         }
         let lock = Lock::take(&path)?;
-        let conn = open_file(&path, settings.check_bytes_max)?;
+        let conn = open_file(&path, lock.former(), settings.check_bytes_max)?;
         let health = Health::of(&path).map_err(failed)?;
         // A log that outgrew its bound is cut when it is next emptied.
         let wal_bytes_max = i64::from(settings.wal_pages_max) * 4096;

@@ -2,8 +2,8 @@
 //!
 //! SQLite takes the first frame that does not fit for the end of the log: that is how a write which a crash cut off
 //! looks. But a damaged frame in the middle looks the same, and all that was committed after it would be gone without a
-//! word. They can be told apart: each transaction is on the disk before the next one begins, so only the last one can
-//! be cut off. The format: <https://www.sqlite.org/fileformat.html>, section 4.
+//! word. They can be told apart as long as the machine was not down: what a process has written is there even if it was
+//! never synced, so only its last transaction can be cut off. The format: <https://www.sqlite.org/fileformat.html>, section 4.
 
 use std::{
     fs::File,
