@@ -53,7 +53,9 @@ const fn way_to(step: Step) -> (Before, &'static [u32]) {
         Step::Keep | Step::ArtifactBytes | Step::ArtifactName => (Before::Load, &[1]),
         Step::Touch | Step::Disconnect => (Before::Load, &[1]),
         Step::Enqueue | Step::Retry => (Before::Load, &[1, 3]),
-        Step::Claim | Step::Finish => (Before::Load, &[2, 5]),
+        // One claim may take all that is due.
+        Step::Claim => (Before::Load, &[1, 2]),
+        Step::Finish => (Before::Load, &[2, 5]),
         Step::Append => (Before::Load, &[1, 6, 15]),
         Step::Group | Step::Commit => (Before::Load, &[7, 15, 25, 40]),
         Step::Release | Step::LogCopy => (Before::LoadAndStop, &[1]),
