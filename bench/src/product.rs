@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use streamer_auth::{Algorithm, Keys, PublicKey, Verifier};
 use streamer_engine::{
-    Context, Engine, Failure, Ports, Router,
+    Context, Engine, Failure, Handlers, Ports, Router,
     store::{ConnectionFilter, PageQuery, Quota, WorkerId},
 };
 use streamer_protocol::ConnectionId;
@@ -28,6 +28,8 @@ const CENSUS_PAGE: u32 = 1000;
 
 /// More than any row asks for.
 const MANY: usize = 10_000_000;
+/// As many as the binary has unless told otherwise.
+const HANDLER_THREADS: usize = 64;
 
 /// What every connection is sent.
 #[derive(Serialize)]
@@ -56,7 +58,11 @@ pub(crate) async fn serve(folder: &Path, public_key: &Path, listener: TcpListene
         ..streamer_server::Settings::default()
     };
     let hub = Hub::new(&server);
-    let ports = Ports::new(store, Arc::new(hub.clone()));
+    // As the binary does it.
+    let threads =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(HANDLER_THREADS).enable_all().build()?;
+    let handlers = Handlers::on(threads.handle().clone());
+    let ports = Ports { handlers, ..Ports::new(store, Arc::new(hub.clone())) };
     let crowd = Arc::<OnceLock<Crowd>>::default();
     let engine = Engine::new(ports, routes(&crowd), WorkerId::new("bench"), limits());
     let _ = crowd.set(Crowd { engine: engine.clone(), ids: tokio::sync::OnceCell::new() });
@@ -69,6 +75,7 @@ pub(crate) async fn serve(folder: &Path, public_key: &Path, listener: TcpListene
         hub.run(&engine, stop.clone()),
         metrics.upkeep(stop.clone()),
     );
+    threads.shutdown_background();
     Ok(kept?)
 }
 

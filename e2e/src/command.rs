@@ -16,6 +16,7 @@ pub struct Shell {
     binary: PathBuf,
     folder: PathBuf,
     variables: Vec<(String, String)>,
+    open_files_max: Option<u32>,
 }
 
 /// What a command came to.
@@ -33,13 +34,26 @@ impl Shell {
     /// Runs `binary` in `folder`.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, folder: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), folder: folder.into(), variables: Vec::new() }
+        Self { binary: binary.into(), folder: folder.into(), variables: Vec::new(), open_files_max: None }
     }
 
     /// With one more variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Sets a variable, or takes it away.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Lets what is run have no more than so many files open.
+    #[must_use]
+    pub fn open_files(mut self, max: Option<u32>) -> Self {
+        self.open_files_max = max;
         self
     }
 
@@ -51,7 +65,14 @@ impl Shell {
 
     /// The command, not yet started: without input, and without what the variables of this process would configure.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.open_files_max {
+            None => Command::new(&self.binary),
+            Some(max) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("ulimit -n {max} && exec \"$0\" \"$@\"")]).arg(&self.binary);
+                command
+            }
+        };
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("STREAMER_") || text.starts_with("JWT_") {

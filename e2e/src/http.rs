@@ -63,9 +63,20 @@ async fn call(
     token: Option<&str>,
     body: Option<&Value>,
 ) -> Answer {
-    let request = request(&address.to_string(), method, path, token, body);
-    let stream = within("a connection", TcpStream::connect(address)).await.expect("the address is served");
-    exchange(stream, &request).await
+    let answered = try_call(address, method, path, token, body).await;
+    answered.unwrap_or_else(|| panic!("{method} {path}: the address is not served"))
+}
+
+/// One call, where nobody may be there to answer it.
+pub async fn try_call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> Option<Answer> {
+    let stream = within("a connection", TcpStream::connect(address)).await.ok()?;
+    try_exchange(stream, &request(&address.to_string(), method, path, token, body)).await
 }
 
 fn request(host: &str, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> String {
@@ -78,16 +89,19 @@ fn request(host: &str, method: &str, path: &str, token: Option<&str>, body: Opti
     )
 }
 
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
+    let line = request.lines().next().unwrap_or_default();
+    try_exchange(stream, request).await.unwrap_or_else(|| panic!("{line}: no HTTP answer"))
+}
+
+async fn try_exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Option<Answer> {
     let exchange = async {
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    let answer = within("an HTTP answer", exchange).await.expect("the address is served");
-    let line = request.lines().next().unwrap_or_default();
-    parse(&answer).unwrap_or_else(|| panic!("{line}: no HTTP: {:?}", String::from_utf8_lossy(&answer)))
+    parse(&within("an HTTP answer", exchange).await.ok()?)
 }
 
 fn parse(answer: &[u8]) -> Option<Answer> {

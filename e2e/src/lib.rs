@@ -4,8 +4,11 @@
 //! is run as a [`command`], as a [`server`] that is killed and started again, and talked to by a [`peer`] and over
 //! [`http`]. All of this is for tests, and fails them by a panic that says what did not come.
 
+pub mod audit;
 pub mod certificate;
+pub mod client;
 pub mod command;
+pub mod disk;
 pub mod http;
 pub mod image;
 pub mod issuer;

@@ -32,13 +32,14 @@ const LOG_LINES: usize = 40;
 pub struct Setup {
     binary: PathBuf,
     settings: Vec<(String, String)>,
+    open_files_max: Option<u32>,
 }
 
 impl Setup {
     /// Runs this binary.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), settings: Vec::new() }
+        Self { binary: binary.into(), settings: Vec::new(), open_files_max: None }
     }
 
     /// With one more setting.
@@ -48,14 +49,38 @@ impl Setup {
         self
     }
 
+    /// With no more than so many open files.
+    #[must_use]
+    pub fn open_files(mut self, max: u32) -> Self {
+        self.open_files_max = Some(max);
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Server {
+        let any = Addresses { listen: "127.0.0.1:0".into(), admin: "127.0.0.1:0".into() };
+        let mut server = self.at(any);
+        server.restart().await;
+        server
+    }
+
+    /// Has all of it ready, at ports that are free just now: clients may try to connect already.
+    #[must_use]
+    pub fn prepared(self) -> Server {
+        // Both are bound at once, so that they differ.
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (listen, admin) = (free(), free());
+        let address = |of: &std::net::TcpListener| of.local_addr().expect("bound").to_string();
+        self.at(Addresses { listen: address(&listen), admin: address(&admin) })
+    }
+
+    fn at(self, addresses: Addresses) -> Server {
         let folder = tempfile::Builder::new().prefix("streamer-e2e-").tempdir().expect("a folder");
         Issuer::shared().write(folder.path());
-        let shell = Shell::new(&self.binary, folder.path()).variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN);
-        let any = Addresses { listen: "127.0.0.1:0".into(), admin: "127.0.0.1:0".into() };
-        let (process, addresses) = start(&shell, &self.settings, &any).await;
-        Server { folder, shell, settings: self.settings, process, addresses }
+        let shell = Shell::new(&self.binary, folder.path())
+            .variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN)
+            .open_files(self.open_files_max);
+        Server { folder, shell, settings: self.settings, process: None, addresses }
     }
 }
 
@@ -65,7 +90,7 @@ pub struct Server {
     folder: TempDir,
     shell: Shell,
     settings: Vec<(String, String)>,
-    process: Child,
+    process: Option<Child>,
     addresses: Addresses,
 }
 
@@ -75,7 +100,12 @@ struct Addresses {
     admin: String,
 }
 
-async fn start(shell: &Shell, settings: &[(String, String)], at: &Addresses) -> (Child, Addresses) {
+/// Starts a server and waits until it is ready; if it ends before, that is its answer.
+async fn start(
+    shell: &Shell,
+    settings: &[(String, String)],
+    at: &Addresses,
+) -> Result<(Child, Addresses), ExitStatus> {
     let folder = shell.folder();
     let ready = folder.join("ready.json");
     if ready.exists() {
@@ -97,12 +127,12 @@ async fn start(shell: &Shell, settings: &[(String, String)], at: &Addresses) -> 
     let mut process = command.spawn().expect("the binary can be run");
     let addresses = until("the server to be ready", async || {
         if let Some(status) = process.try_wait().expect("it is our child") {
-            panic!("the server stopped with {status}:\n{}", log_tail(folder));
+            return Some(Err(status));
         }
-        serde_json::from_slice(&std::fs::read(&ready).ok()?).expect("the ready file is whole")
+        Some(Ok(serde_json::from_slice(&std::fs::read(&ready).ok()?).expect("the ready file is whole")))
     })
-    .await;
-    (process, addresses)
+    .await?;
+    Ok((process, addresses))
 }
 
 fn log_path(folder: &Path) -> PathBuf {
@@ -153,24 +183,28 @@ impl Server {
     /// The process's id, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.process.id()
+        self.process.as_ref().and_then(Child::id)
+    }
+
+    fn process(&mut self) -> &mut Child {
+        self.process.as_mut().expect("it was started")
     }
 
     /// SIGKILL: it has no moment to put anything in order.
     pub async fn kill(&mut self) {
-        self.process.kill().await.expect("it is our child");
+        self.process().kill().await.expect("it is our child");
     }
 
     /// SIGTERM.
     pub async fn terminate(&self) {
-        let id = self.process.id().expect("it runs").to_string();
+        let id = self.pid().expect("it runs").to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().await;
         assert!(asked.expect("there is a kill").success(), "SIGTERM could not be sent");
     }
 
     /// How it ends by itself.
     pub async fn ended(&mut self) -> ExitStatus {
-        within("the server's end", self.process.wait()).await.expect("it is our child")
+        within("the server's end", self.process().wait()).await.expect("it is our child")
     }
 
     /// SIGTERM, and waits until it has drained; it must end well.
@@ -180,9 +214,23 @@ impl Server {
         assert!(status.success(), "the server stopped with {status}");
     }
 
-    /// Starts it again, at the same addresses and on the same store.
+    /// Starts it (again), at the same addresses and on the same store.
     pub async fn restart(&mut self) {
-        (self.process, self.addresses) = start(&self.shell, &self.settings, &self.addresses).await;
+        if let Err(status) = self.try_restart().await {
+            panic!("the server stopped with {status}:\n{}", log_tail(self.folder()));
+        }
+    }
+
+    /// The same, if it is not certain that it becomes ready; if it ends before, that is the answer.
+    pub async fn try_restart(&mut self) -> Result<(), ExitStatus> {
+        let (process, addresses) = start(&self.shell, &self.settings, &self.addresses).await?;
+        (self.process, self.addresses) = (Some(process), addresses);
+        Ok(())
+    }
+
+    /// Sets a variable of its next life, or takes it away.
+    pub fn set_variable(&mut self, name: &str, value: Option<&str>) {
+        self.shell.set(name, value);
     }
 
     /// Its whole log.

@@ -1,16 +1,20 @@
 //! The binary `streamer`, end to end.
 
+mod bad_handlers;
 mod bad_input;
 mod configuration;
 mod container;
 mod crash;
 mod demo;
 mod drain;
+mod failpoints;
+mod full_disk;
 mod handlers;
 mod healthcheck;
 mod memory;
 mod once;
 mod operators;
+mod outside;
 mod proxies;
 mod request;
 mod scenarios;
@@ -27,6 +31,9 @@ use streamer_e2e::{command::Shell, server::Setup};
 
 /// Built by cargo before these tests.
 const BINARY: &str = env!("CARGO_BIN_EXE_streamer-under-test");
+
+/// One whose handlers behave badly; and the demonstration's.
+const BAD_HANDLERS: &str = env!("CARGO_BIN_EXE_streamer-with-bad-handlers");
 
 /// A server to start.
 fn server() -> Setup {

@@ -56,6 +56,10 @@ const NEVER_COMPILES: &[(&str, &[&str], &str)] = &[
     ("streamer-server", &["rusqlite"], "the store is chosen by the program"),
 ];
 
+/// Features with which a program breaks on purpose: only the dependencies of tests turn them on, so that no build of
+/// the workspace has them.
+const FOR_TESTS: &[&str] = &["failpoints", "faults", "planted"];
+
 /// Packages and what they depend on, tests aside where it says so.
 #[derive(Clone, Default)]
 struct Graph {
@@ -63,6 +67,8 @@ struct Graph {
     ours: BTreeSet<String>,
     /// For every package in the tree: what it is compiled with.
     compiled_with: BTreeMap<String, BTreeSet<String>>,
+    /// For every package of the workspace: what its own code and its default features turn on.
+    turned_on: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Graph {
@@ -70,6 +76,13 @@ impl Graph {
         let name = |id: &cargo_metadata::PackageId| metadata[id].name.to_string();
         let mut graph = Self::default();
         graph.ours.extend(metadata.workspace_members.iter().map(name));
+        for package in metadata.workspace_packages() {
+            let used = package.dependencies.iter().filter(|used| used.kind != DependencyKind::Development);
+            let features = used
+                .flat_map(|used| &used.features)
+                .chain(package.features.get("default").into_iter().flatten());
+            graph.turned_on.insert(package.name.to_string(), features.cloned().collect());
+        }
         let resolved = metadata.resolve.as_ref().expect("metadata was asked for with its dependencies");
         for node in &resolved.nodes {
             let compiled = node.deps.iter().filter(|dependency| {
@@ -106,6 +119,13 @@ impl Graph {
             let ours = self.direct(package).filter(|import| self.ours.contains(*import));
             let wrong = ours.filter(|import| !allowed.contains(import));
             violations.extend(wrong.map(|import| format!("{package} must not import {import}")));
+        }
+        for (package, features) in &self.turned_on {
+            // As another feature's, one is `package/feature`.
+            let feature = |full: &str| FOR_TESTS.contains(&full.rsplit('/').next().unwrap_or(full));
+            let wrong = features.iter().filter(|full| feature(full));
+            violations
+                .extend(wrong.map(|full| format!("{package} must not turn on {full}, which is for tests")));
         }
         for (package, never, reason) in NEVER_COMPILES {
             let all = self.all(package);
@@ -164,6 +184,15 @@ mod tests {
         // At a distance: serde is part of everything.
         let found = planted("serde", "rusqlite");
         assert!(found.contains("streamer-client must not compile rusqlite"), "{found}");
+    }
+
+    #[test]
+    fn a_feature_for_tests_is_found() {
+        for feature in ["faults", "streamer-engine/failpoints"] {
+            let mut graph = graph();
+            graph.turned_on.entry("streamer-cli".to_owned()).or_default().insert(feature.to_owned());
+            assert!(graph.violations().join("\n").contains(&format!("must not turn on {feature}")));
+        }
     }
 
     #[test]

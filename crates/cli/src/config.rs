@@ -89,6 +89,9 @@ impl Sources {
             .alias("JWT_JWKS_URL", "auth.jwks_url")
             .alias("JWT_ISSUER", "auth.issuer")
             .alias("JWT_AUDIENCE", "auth.audience");
+        for variable in crate::faults::VARIABLES {
+            loader = loader.not_a_setting(variable);
+        }
         for (flag, setting, value) in flags {
             loader = loader.flag(flag, setting, value.clone());
         }

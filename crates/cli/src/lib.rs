@@ -19,12 +19,15 @@ mod config;
 mod config_command;
 #[cfg(feature = "demo")]
 mod demo;
+mod faults;
 mod healthcheck;
 mod http;
+mod open_files;
 mod request;
 mod requests;
 mod serve;
 mod store;
+mod threads;
 mod token;
 
 use std::process::ExitCode;

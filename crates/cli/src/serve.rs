@@ -27,6 +27,8 @@ use tracing::info;
 use crate::{
     certificate::Certificate,
     config::{Config, Sources},
+    faults, open_files,
+    threads::HandlerThreads,
 };
 
 /// How long a metric is shown after it was last counted.
@@ -102,6 +104,7 @@ pub(crate) fn command(arguments: &Arguments, routes: Router) -> anyhow::Result<E
 /// Serves until a signal says stop. Every mistake in the configuration was reported before.
 async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let config = &loaded.config;
+    faults::arm()?;
     telemetry::install(&config.logs)?;
     let metrics = Metrics::install(METRICS_IDLE)?;
     let stop = Stop::on_signals()?;
@@ -115,9 +118,12 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let store = Arc::new(open_store(config).await?);
     let listener = bind("listen.address", &config.listen.address)?;
     let listen = listener.local_addr()?;
-    let server = config.server_settings(listen);
+    let mut server = config.server_settings(listen);
+    server.sockets_max = open_files::sockets_max(server.sockets_max);
     let hub = Hub::new(&server);
+    let threads = HandlerThreads::start(config.engine.handler_threads)?;
     let ports = Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone()));
+    let ports = faults::ports(Ports { handlers: threads.handlers(), ..ports });
     let routes = bounded(config, offer_demo(config, routes)?)?;
     let worker = WorkerId::new(config.engine.node.as_str());
     let engine = Engine::new(ports, routes, worker, config.engine_settings());
@@ -169,6 +175,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     }
     tasks.spawn("metrics", |stop| metrics.upkeep(stop));
     let joined = tasks.join().await;
+    drop(threads);
     store.close().await;
     info!("stopped");
     Ok(joined?)
@@ -177,6 +184,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
 async fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
     let mut settings = streamer_store_sqlite::Settings::at(&config.store.path);
     settings.artifacts_dir.clone_from(&config.store.artifacts_dir);
+    settings.check_bytes_max = config.store.start_check_bytes_max;
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(settings)).await?;
     opened.with_context(|| format!("store.path {}", config.store.path.display()))
 }

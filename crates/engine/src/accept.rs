@@ -20,6 +20,7 @@ use crate::{
     drive,
     failure::Verdict,
     handler::placeless,
+    handlers::Turn,
     planted::{self, Bug},
     router::Route,
     run::Run,
@@ -77,7 +78,8 @@ pub(crate) fn accept(
             metrics::counter!("streamer_requests_accepted_total", "kind" => "short").increment(1);
             let payload = new.payload.clone();
             let run = Run::short(core, route, new, session, room);
-            let answering = Box::pin(drive::short(Arc::clone(&run), payload));
+            let answering =
+                Box::pin(drive::short(Arc::clone(&run), payload, Turn::of(session, &core.handlers)));
             start(core, session, answering, Held::Run(run))
         }
         Ok(Plan { new, short: false }) => {

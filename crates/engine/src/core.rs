@@ -6,15 +6,18 @@ use parking_lot::Mutex;
 use streamer_protocol::{
     Acknowledgment, ErrorBody, ErrorCode, ErrorFrame, Json, QUEUED, RequestId, Retry, ServerFrame,
 };
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
 use crate::{
-    Frame, Router, Settings,
+    Frame, Handlers, Router, Settings,
     backoff::Backoff,
     clock::Clock,
+    handlers::Begun,
     live::{Listener, Live},
     random::Random,
+    renewal::Renewal,
     run::Run,
     session::Session,
     store::{self, ErrorKind, LogEntry, RequestKey, RunningMax, SharedStore, Summary, WorkerId},
@@ -30,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) store: SharedStore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) handlers: Handlers,
     pub(crate) router: Router,
     /// The router's bounds, as the store takes them.
     pub(crate) running_max: RunningMax,
@@ -37,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) live: Live,
     pub(crate) running: Running,
+    pub(crate) begun: Begun,
+    pub(crate) renewal: Renewal,
     /// Rung when there may be something to claim.
     pub(crate) wake: tokio::sync::Notify,
     /// Everything that goes on by itself.
@@ -46,22 +52,35 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Lets a task go on by itself, on the engine's own threads: a handler may be the one who asks for it.
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        match self.handlers.engines() {
+            Some(engines) => self.tasks.spawn_on(task, engines),
+            None => self.tasks.spawn(task),
+        }
+    }
+
     /// Tries a call again while its fault may pass.
     pub(crate) async fn persist<T, Trying>(&self, call: impl Fn() -> Trying + Send) -> store::Result<T>
     where
         Trying: Future<Output = store::Result<T>> + Send,
     {
-        let mut failures = 0;
-        loop {
-            match call().await {
-                Err(e) if e.kind().is_transient() && failures < STORE_RETRIES => {
-                    failures += 1;
-                    metrics::counter!("streamer_store_retries_total").increment(1);
-                    tokio::time::sleep(STORE_BACKOFF.after(failures, self.random.as_ref())).await;
-                }
-                done => return done,
-            }
-        }
+        self.try_again(call, |kind, failures| kind.is_transient() && failures <= STORE_RETRIES).await
+    }
+
+    /// As [`persist`](Self::persist), but waits for a full disk to get room, however long that takes: for what runs
+    /// under a lease, which nobody else can claim meanwhile.
+    pub(crate) async fn outwait<T, Trying>(&self, call: impl Fn() -> Trying + Send) -> store::Result<T>
+    where
+        Trying: Future<Output = store::Result<T>> + Send,
+    {
+        let passes = |kind, failures| {
+            kind == ErrorKind::Full || ErrorKind::is_transient(kind) && failures <= STORE_RETRIES
+        };
+        self.try_again(call, passes).await
     }
 
     /// Tries a call again until it succeeds, or it is certain that it never will. A full disk may get room.
@@ -69,13 +88,25 @@ impl Core {
     where
         Trying: Future<Output = store::Result<T>> + Send,
     {
-        let mut failures = 0;
+        self.try_again(call, |kind, _| kind.is_transient() || kind == ErrorKind::Full).await
+    }
+
+    /// `passes` says whether a kind of fault may pass, after so many failures.
+    async fn try_again<T, Trying>(
+        &self,
+        call: impl Fn() -> Trying + Send,
+        passes: impl Fn(ErrorKind, u32) -> bool + Send,
+    ) -> store::Result<T>
+    where
+        Trying: Future<Output = store::Result<T>> + Send,
+    {
+        let mut failures = 0_u32;
         loop {
             match call().await {
-                Err(e) if e.kind().is_transient() || e.kind() == ErrorKind::Full => {
-                    failures += 1;
+                Err(e) if passes(e.kind(), failures.saturating_add(1)) => {
+                    failures = failures.saturating_add(1);
                     if failures == 1 {
-                        warn!(error = %e, "an outcome cannot be stored yet");
+                        warn!(error = %e, "the store could not do it yet; it is tried again");
                     }
                     metrics::counter!("streamer_store_retries_total").increment(1);
                     tokio::time::sleep(STORE_BACKOFF.after(failures, self.random.as_ref())).await;
@@ -148,7 +179,7 @@ impl Core {
     pub(crate) async fn publish(self: &Arc<Self>, key: &RequestKey, entries: Vec<LogEntry>) {
         for (listener, after) in self.live.publish(key, entries).await {
             let core = Arc::clone(self);
-            self.tasks.spawn(async move { core.catch_up(&listener, after, false).await });
+            self.spawn(async move { core.catch_up(&listener, after, false).await });
         }
     }
 

@@ -1,8 +1,7 @@
 //! Drives an attempt from its start to its end.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use streamer_protocol::{ErrorBody, ErrorCode, ErrorFrame, Json, Response, Retry, ServerFrame};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
@@ -11,6 +10,7 @@ use crate::{
     Context, Failure, Frame,
     core::{Core, internal},
     failure::Verdict,
+    handlers::{self, Panicked, Turn},
     run::{Closed, Interruption, Run},
     session::Session,
     store::{Claim, EntryBody, Lease, LogEntry, Outcome},
@@ -25,9 +25,10 @@ enum Ended {
     Dropped,
 }
 
-/// Runs a short request. Gives the answer, unless the run was stored on the way: then its log has it.
-pub(crate) async fn short(run: Arc<Run>, payload: Json) -> Option<Frame> {
-    let ended = work(&run, payload, Some(run.core.settings.short_limit)).await;
+/// Runs a short request, when it is its turn. Gives the answer, unless the run was stored on the way: then its log has
+/// it.
+pub(crate) async fn short(run: Arc<Run>, payload: Json, turn: Option<Turn>) -> Option<Frame> {
+    let ended = work(&run, payload, Some(run.core.settings.short_limit), turn).await;
     match run.close().await? {
         Closed::Recorded(lease) => {
             settle(&run, &lease, ended).await;
@@ -66,7 +67,7 @@ pub(crate) async fn claimed(core: Arc<Core>, claim: Claim) {
     let run = Run::claimed(&core, &route, &claim);
     let entered = core.running.enter(&run);
     let started = Instant::now();
-    let ended = work(&run, claim.record.payload, None).await;
+    let ended = work(&run, claim.record.payload, None, None).await;
     if let Some(Closed::Recorded(lease)) = run.close().await {
         settle(&run, &lease, ended).await;
     }
@@ -105,16 +106,16 @@ async fn release(core: &Core, lease: &Lease) {
 }
 
 /// Runs the handler and watches over it.
-async fn work(run: &Arc<Run>, payload: Json, promote_after: Option<Duration>) -> Ended {
+async fn work(run: &Arc<Run>, payload: Json, promote_after: Option<Duration>, turn: Option<Turn>) -> Ended {
     let handler = Arc::clone(&run.route.handler);
     let cx = Context::new(Arc::clone(run));
-    let handling = AssertUnwindSafe(async move { handler.process(cx, payload).await }).catch_unwind();
+    let handling = handlers::process(run, turn, async move { handler.process(cx, payload).await });
     tokio::select! {
         biased;
         handled = handling => match handled {
             Ok(Ok(result)) => Ended::Done(result),
             Ok(Err(failure)) => Ended::Failed(failure),
-            Err(_) => Ended::Panicked,
+            Err(Panicked) => Ended::Panicked,
         },
         () = watch(run, promote_after) => Ended::Dropped,
     }
@@ -135,9 +136,13 @@ async fn watch(run: &Arc<Run>, promote_after: Option<Duration>) {
                 promotes = None;
                 run.promote();
             }
-            () = run.report_due() => {
-                let _ = run.write(Vec::new(), None).await;
-            }
+            () = run.report_due() => tokio::select! {
+                biased;
+                _ = run.write(Vec::new(), None) => {}
+                // The store may be away for long: the write goes on by itself, and so does time.
+                _ = run.interrupted() => {}
+                () = sleep_until(times_out) => {}
+            },
         }
     };
     match why {

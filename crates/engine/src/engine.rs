@@ -9,12 +9,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
-    Frame, RequestView, Router, Settings, accept,
+    Frame, Handlers, RequestView, Router, Settings, accept,
     clock::{Clock, SystemClock},
     core::{Core, Running, unknown_cursor},
+    handlers::{self, Begun},
     live::Live,
     push::Push,
     random::{Random, SystemRandom},
+    renewal::Renewal,
     run::Interruption,
     sender::Sender,
     session::{Caller, Credentials, Session},
@@ -35,13 +37,16 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Ids and jitter.
     pub random: Arc<dyn Random>,
+    /// Where handlers run.
+    pub handlers: Handlers,
 }
 
 impl Ports {
-    /// With the machine's clock and randomness.
+    /// With the machine's clock and randomness, and handlers that run where the engine does.
     #[must_use]
     pub fn new(store: SharedStore, push: Arc<dyn Push>) -> Self {
-        Self { store, push, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        Self { store, push, clock, random, handlers: Handlers::default() }
     }
 }
 
@@ -66,7 +71,7 @@ impl Engine {
     /// same after a restart, and no other node's.
     #[must_use]
     pub fn new(ports: Ports, router: Router, worker: WorkerId, settings: Settings) -> Self {
-        let Ports { store, push, clock, random } = ports;
+        let Ports { store, push, clock, random, handlers } = ports;
         let live =
             Live::new(Arc::clone(&push), settings.listener_buffer_max, settings.connection_listeners_max);
         let sender = Arc::new(Sender::new(
@@ -80,11 +85,14 @@ impl Engine {
             clock,
             random,
             running_max: router.bounds(),
+            handlers,
             router,
             worker,
             settings,
             live,
             running: Running::default(),
+            begun: Begun::default(),
+            renewal: Renewal::default(),
             wake: tokio::sync::Notify::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -210,7 +218,7 @@ impl Engine {
     pub async fn cancel(&self, key: &RequestKey) -> Result<CancelView, ErrorBody> {
         let (core, key) = (Arc::clone(&self.core), key.clone());
         // In a task of its own: the caller may go away at any moment, but what is stored must be published.
-        let cancelling = self.core.tasks.spawn(async move { cancel(&core, &key).await });
+        let cancelling = self.core.spawn(async move { cancel(&core, &key).await });
         cancelling.await.unwrap_or_else(|_| Err(refusal(&self.core, &ErrorKind::Closed.into())))
     }
 
@@ -259,6 +267,7 @@ impl Engine {
             claiming,
             worker::tidy(Arc::clone(core), stop.clone()),
             worker::measure(Arc::clone(core), stop.clone()),
+            handlers::watch(Arc::clone(core), stop.clone()),
             worker::renew(Arc::clone(core), drained.clone()),
         );
     }

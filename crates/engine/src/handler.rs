@@ -15,7 +15,8 @@ use crate::{Context, Failure};
 /// `(Context, Payload) -> Result<Answer, Failure>`; see [`IntoHandler`].
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Looks at the payload before the request is accepted: what is rejected here is never stored.
+    /// Looks at the payload before the request is accepted: what is rejected here is never stored. Runs where the
+    /// connection is read: it must not block.
     fn validate(&self, _payload: &Json) -> Result<(), Failure> {
         Ok(())
     }
@@ -27,6 +28,8 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Does the work. It may be dropped at any `await` once it was asked to stop and did not. It may run more
     /// than once: what it does outside must bear that, or the action must say that it is not repeatable.
+    ///
+    /// One that blocks keeps a thread of the handlers' from the others: block in `tokio::task::spawn_blocking`.
     async fn process(&self, cx: Context, payload: Json) -> Result<Json, Failure>;
 }
 

@@ -16,15 +16,19 @@ mod context;
 mod core;
 mod drive;
 mod engine;
+#[doc(hidden)]
+pub mod failpoint;
 mod failure;
 mod frame;
 mod handler;
+mod handlers;
 mod live;
 #[doc(hidden)]
 pub mod planted;
 mod progress;
 pub mod push;
 pub mod random;
+mod renewal;
 mod router;
 mod run;
 mod sender;
@@ -42,6 +46,7 @@ pub use engine::{CancelView, Engine, Ports};
 pub use failure::Failure;
 pub use frame::Frame;
 pub use handler::{Function, Handler, IntoHandler};
+pub use handlers::Handlers;
 pub use router::Router;
 pub use sender::{BreakerSettings, BreakerState, Broadcast, ConnectionHealth, SendError, Sender};
 pub use session::{Caller, Credentials, Session};

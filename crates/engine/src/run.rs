@@ -257,7 +257,7 @@ impl Run {
             }
             run.append(&mut journal, chunks, checkpoint).await
         };
-        let written = self.core.tasks.spawn(writing.instrument(self.span.clone())).await;
+        let written = self.core.spawn(writing.instrument(self.span.clone())).await;
         written.unwrap_or_else(|_| Err(Failure::cancel()))
     }
 
@@ -271,7 +271,7 @@ impl Run {
                 let _ = run.append(&mut journal, Vec::new(), None).await;
             }
         };
-        self.core.tasks.spawn(promoting.instrument(self.span.clone()));
+        self.core.spawn(promoting.instrument(self.span.clone()));
     }
 
     /// The message is answered: the next one may come.
@@ -301,7 +301,7 @@ impl Run {
                 self.reported.notify_one();
                 let run = Arc::clone(self);
                 // The log is held back until the peer has room for the acknowledgment; the handler is not.
-                core.tasks.spawn(async move {
+                core.spawn(async move {
                     let core = &run.core;
                     let longer = "this takes longer: progress and outcome follow";
                     // Whoever is gone by now resumes later.
@@ -350,7 +350,7 @@ impl Run {
         if planted::is(Bug::PushBeforePersist) {
             core.publish(&self.key, entries.clone()).await;
         }
-        match core.persist(|| core.store.append(lease, &entries, checkpoint.as_ref())).await {
+        match core.outwait(|| core.store.append(lease, &entries, checkpoint.as_ref())).await {
             Ok(cancel_asked) => {
                 journal.last_seq += entries.len() as u64;
                 journal.chunks += count;
@@ -399,7 +399,7 @@ impl Run {
         }
         let core = &self.core;
         let entry = LogEntry { seq, at: core.clock.now(), body: EntryBody::Progress(progress) };
-        match core.persist(|| core.store.append(lease, std::slice::from_ref(&entry), None)).await {
+        match core.outwait(|| core.store.append(lease, std::slice::from_ref(&entry), None)).await {
             Ok(_) => core.publish(&self.key, vec![entry]).await,
             Err(e) if e.kind() == ErrorKind::LeaseLost => self.interrupt(Interruption::LeaseLost),
             Err(e) => warn!(error = %e, "a request's last progress could not be written"),

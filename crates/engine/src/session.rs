@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use streamer_protocol::{ConnectionId, ErrorBody, RequestId, TenantId, Timestamp, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::store::RequestKey;
+use crate::{handlers::Started, store::RequestKey};
 
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Session {
     credentials: Arc<dyn Credentials>,
     /// The requests that it follows, until it has ended; see `live`.
     pub(crate) follows: Mutex<Option<HashSet<RequestId>>>,
+    /// The start of the short request that came last; see `handlers`.
+    pub(crate) turn: Mutex<Option<Started>>,
 }
 
 impl Session {
@@ -52,7 +54,8 @@ impl Session {
     ) -> Arc<Self> {
         let in_flight = Arc::new(Semaphore::new(in_flight_max));
         let follows = Mutex::new(Some(HashSet::new()));
-        Arc::new(Self { connection, caller, in_flight, credentials, follows })
+        let turn = Mutex::default();
+        Arc::new(Self { connection, caller, in_flight, credentials, follows, turn })
     }
 
     pub(crate) fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {

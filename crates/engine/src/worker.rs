@@ -40,6 +40,12 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
         let free = slots.available_permits() + 1;
         let wanted = u32::try_from(free.min(CLAIM_MAX)).unwrap_or(u32::MAX);
         let now = core.clock.now();
+        if core.renewal.is_overdue(now, core.settings.lease) && !renew_all(&core).await {
+            // What runs here would be claimed, and begin a second time beside itself.
+            drop(slot);
+            pause(STORE_PAUSE, &stop).await;
+            continue;
+        }
         let lease_until = now + core.settings.lease;
         let claiming = core.store.claim(&core.worker, now, lease_until, wanted, &core.running_max);
         let Claimed { claims, next_due } = match claiming.await {
@@ -90,17 +96,20 @@ pub(crate) async fn renew(core: Arc<Core>, stop: CancellationToken) {
     }
 }
 
-/// Renews the leases of what runs here, once.
-pub(crate) async fn renew_all(core: &Core) {
+/// Renews the leases of what runs here, once. Whether that could be done.
+pub(crate) async fn renew_all(core: &Core) -> bool {
     let runs = core.running.all();
     let (runs, leases): (Vec<_>, Vec<Lease>) =
         runs.into_iter().filter_map(|run| run.lease().cloned().map(|lease| (run, lease))).unzip();
+    let now = core.clock.now();
     if leases.is_empty() {
-        return;
+        core.renewal.done(now);
+        return true;
     }
-    let until = core.clock.now() + core.settings.lease;
+    let until = now + core.settings.lease;
     match core.persist(|| core.store.renew(&leases, until)).await {
         Ok(renewed) => {
+            core.renewal.done(now);
             for (run, renewed) in runs.iter().zip(renewed) {
                 match renewed {
                     Renewed::Held { cancel_asked: false } => {}
@@ -108,9 +117,13 @@ pub(crate) async fn renew_all(core: &Core) {
                     Renewed::Lost => run.interrupt(Interruption::LeaseLost),
                 }
             }
+            true
         }
         // Whoever takes a request over has a new fence: a run that goes on meanwhile changes nothing.
-        Err(e) => warn!(error = %e, "leases could not be renewed"),
+        Err(e) => {
+            warn!(error = %e, "leases could not be renewed");
+            false
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accept;
 mod cancel;
+mod clock;
 mod follow;
 mod handler;
 mod log;
@@ -15,3 +16,4 @@ mod short;
 mod stop;
 mod support;
 mod takeover;
+mod threads;

@@ -3,11 +3,18 @@
 mod client;
 mod faults;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::Value;
 use streamer_engine::{
-    Credentials, Engine, Ports, Router, Settings,
+    Credentials, Engine, Handlers, Ports, Router, Settings,
+    clock::Clock,
     protocol::{ConnectionId, ErrorBody, ErrorCode, TenantId, Timestamp, UserId},
     store::{ConnectionRecord, RequestKey, SharedStore, WorkerId},
     testing::{FakeConnections, Faulty, MemoryStore, PausedClock, SeededRandom},
@@ -25,14 +32,35 @@ pub(crate) const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) store: SharedStore,
-    clock: PausedClock,
+    pub(crate) handlers: Handlers,
+    pub(crate) clock: Arc<SetClock>,
+}
+
+/// A clock that follows paused time, until somebody sets it.
+pub(crate) struct SetClock {
+    right: PausedClock,
+    wrong_by_ms: AtomicI64,
+}
+
+impl SetClock {
+    /// Sets it ahead, or back.
+    pub(crate) fn set_by(&self, seconds: i64) {
+        self.wrong_by_ms.fetch_add(1000 * seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.right.now().as_millis() + self.wrong_by_ms.load(Ordering::SeqCst))
+    }
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let faults = Faults::default();
         let store = Arc::new(Faulty::new(MemoryStore::new(), faults.plan()));
-        Self { faults, store, clock: PausedClock::starting_at(BEGIN) }
+        let clock = SetClock { right: PausedClock::starting_at(BEGIN), wrong_by_ms: AtomicI64::new(0) };
+        Self { faults, store, handlers: Handlers::default(), clock: Arc::new(clock) }
     }
 
     /// An engine that accepts and does not work on the queue yet.
@@ -41,8 +69,9 @@ impl World {
         let ports = Ports {
             store: Arc::clone(&self.store),
             push: fake.clone(),
-            clock: Arc::new(self.clock),
+            clock: Arc::clone(&self.clock) as _,
             random: Arc::new(SeededRandom::new(name.bytes().map(u64::from).sum())),
+            handlers: self.handlers.clone(),
         };
         let engine = Engine::new(ports, routes, WorkerId::new(name), settings);
         Node { engine, fake, working: None }

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use streamer_engine::Engine;
+use streamer_engine::{Engine, store::ErrorKind};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -109,12 +109,16 @@ async fn healthy() -> Response {
 
 /// New connections are taken, and the store answers.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let problem = if !shared.readiness.is_ready() {
-        Some("draining")
-    } else if !matches!(timeout(READY_TIMEOUT, shared.engine.store().open_requests()).await, Ok(Ok(_))) {
-        Some("the store does not answer")
+    let problem = if shared.readiness.is_ready() {
+        match timeout(READY_TIMEOUT, shared.engine.store().open_requests()).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(e)) if e.kind() == ErrorKind::Corrupt => {
+                Some("the store is damaged: stop, see `streamer store check`, restore the newest backup")
+            }
+            Ok(Err(_)) | Err(_) => Some("the store does not answer"),
+        }
     } else {
-        None
+        Some("draining")
     };
     match problem {
         None => {

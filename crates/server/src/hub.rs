@@ -18,9 +18,6 @@ use crate::{
     places::{Full, Place, Places},
 };
 
-/// How often it is stored who was heard from.
-const TOUCH_INTERVAL: Duration = Duration::from_secs(15);
-
 /// At most so many are stored in one step.
 const TOUCH_MAX: usize = 500;
 
@@ -30,6 +27,8 @@ pub struct Hub {
     links: Arc<RwLock<Links>>,
     places: Arc<Mutex<Places>>,
     bounds: Bounds,
+    /// How often it is stored who was heard from.
+    touch_interval: Duration,
     /// The connections' own tasks.
     pub(crate) tasks: TaskTracker,
 }
@@ -52,6 +51,7 @@ impl Hub {
             links: Arc::default(),
             places: Arc::new(Mutex::new(places)),
             bounds,
+            touch_interval: settings.heartbeat / 2,
             tasks: TaskTracker::new(),
         }
     }
@@ -118,7 +118,7 @@ impl Hub {
 
     /// Stores who was heard from, until `stop`; then closes every connection and waits until all are gone.
     pub async fn run(&self, engine: &Engine, stop: CancellationToken) {
-        let mut interval = tokio::time::interval(TOUCH_INTERVAL);
+        let mut interval = tokio::time::interval(self.touch_interval);
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
@@ -245,7 +245,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1)).await;
         heard.hear();
         let later = clock.advance(Duration::from_secs(9));
-        tokio::time::sleep(TOUCH_INTERVAL).await;
+        tokio::time::sleep(Settings::default().heartbeat / 2).await;
         let mut pings = Vec::new();
         for id in &ids {
             pings.push(store.connection(id).await.expect("works").expect("there").last_ping);

@@ -143,11 +143,14 @@ pub(crate) struct Store {
     pub(crate) path: PathBuf,
     /// Where artifacts are kept; beside the file unless said.
     pub(crate) artifacts_dir: Option<PathBuf>,
+    /// A file of at most so many bytes is looked through for damage at the start (0: never); `streamer store check`
+    /// looks through any.
+    pub(crate) start_check_bytes_max: u64,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: "streamer.db".into(), artifacts_dir: None }
+        Self { path: "streamer.db".into(), artifacts_dir: None, start_check_bytes_max: 32 * 1024 * 1024 }
     }
 }
 
@@ -167,6 +170,8 @@ pub(crate) struct Engine {
     pub(crate) running_max: usize,
     /// How many requests of an action run at once, by the action's name. Such an action is always queued.
     pub(crate) action_running_max: BTreeMap<String, u32>,
+    /// On how many threads handlers run. One that blocks keeps a thread; once all are kept, the others' handlers wait.
+    pub(crate) handler_threads: usize,
     /// How many requests may be open (not ended) in all tenants.
     pub(crate) queue_depth_max: u64,
     /// How many requests may be open in one tenant.
@@ -186,6 +191,8 @@ pub(crate) struct Engine {
     pub(crate) takeovers_max: u32,
     /// How long an ended request, its log and its artifacts are kept.
     pub(crate) retention_s: Seconds,
+    /// How often what is past its time is removed.
+    pub(crate) purge_interval_s: Seconds,
     /// The shortest time between two shown progresses of one request.
     pub(crate) progress_interval_ms: Millis,
     /// The largest chunk.
@@ -212,6 +219,7 @@ impl Default for Engine {
             lease_s: seconds(engine.lease),
             running_max: engine.running_max,
             action_running_max: BTreeMap::new(),
+            handler_threads: 64,
             queue_depth_max: engine.quota.open_max,
             tenant_queue_depth_max: engine.quota.tenant_open_max,
             stored_bytes_max: engine.quota.stored_bytes_max,
@@ -221,6 +229,7 @@ impl Default for Engine {
             retry_max_ms: millis(engine.retry_backoff.max),
             takeovers_max: engine.takeovers_max,
             retention_s: seconds(engine.retention),
+            purge_interval_s: seconds(engine.purge_interval),
             progress_interval_ms: millis(engine.progress_interval),
             chunk_bytes_max: engine.chunk_bytes_max,
             log_bytes_max: engine.log_bytes_max,

@@ -18,6 +18,8 @@ use crate::store::{
 pub enum Fault {
     /// Nothing is done, and the caller is told [`ErrorKind::Unavailable`].
     Refuse,
+    /// Nothing is done, and the caller is told [`ErrorKind::Full`].
+    NoRoom,
     /// It is done, but the caller is told [`ErrorKind::Unavailable`].
     LoseReply,
     /// It is done after so long.
@@ -60,6 +62,7 @@ impl<S> Faulty<S> {
         match (self.plan)(name) {
             None => call.await,
             Some(Fault::Refuse) => Err(unavailable("refused by the test's plan")),
+            Some(Fault::NoRoom) => Err(ErrorKind::Full.into()),
             Some(Fault::LoseReply) => {
                 call.await?;
                 Err(unavailable("done, but its reply is lost by the test's plan"))

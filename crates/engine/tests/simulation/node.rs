@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use streamer_engine::{
-    Caller, Engine, Frame, Ports,
+    Caller, Engine, Frame, Handlers, Ports,
     protocol::{CloseCode, ConnectionId, TenantId, UserId},
     push::{Push, Result},
     store::WorkerId,
@@ -63,6 +63,7 @@ impl Node {
             push: gate.clone(),
             clock: Arc::new(world.clock),
             random: Arc::new(SeededRandom::new(world.seed.wrapping_mul(31).wrapping_add(which))),
+            handlers: Handlers::default(),
         };
         let routes = work::routes(&world.ledger, &life);
         let engine = Engine::new(ports, routes, WorkerId::new(name), world.settings.clone());

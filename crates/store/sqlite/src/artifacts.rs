@@ -10,7 +10,10 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, Result, Row};
-use streamer_engine::store::{Artifact, ArtifactId, ErrorKind, NewArtifact, Quota};
+use streamer_engine::{
+    failpoint::{self, Step},
+    store::{Artifact, ArtifactId, ErrorKind, NewArtifact, Quota},
+};
 use streamer_protocol::{TenantId, Timestamp, UserId};
 
 use crate::{
@@ -123,11 +126,22 @@ pub(crate) fn file_of(folder: &Path, id: &ArtifactId) -> PathBuf {
 /// Makes the file, whole and durable, before it has its name. `attempt` differs from call to call.
 pub(crate) fn write_file(folder: &Path, id: &ArtifactId, attempt: u64, bytes: &[u8]) -> io::Result<()> {
     let partial = folder.join(format!("{id}.{attempt}.partial"));
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    failpoint::before(Step::ArtifactBytes);
+    let written = File::create(&partial).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(e) = written {
+        // Of a full disk it would take the rest. What stays is swept at a later start.
+        let _ = fs::remove_file(&partial);
+        return Err(e);
+    }
+    failpoint::after(Step::ArtifactBytes);
+    failpoint::before(Step::ArtifactName);
     fs::rename(&partial, file_of(folder, id))?;
-    sync_folder(folder)
+    sync_folder(folder)?;
+    failpoint::after(Step::ArtifactName);
+    Ok(())
 }
 
 /// Makes the names in a folder durable.

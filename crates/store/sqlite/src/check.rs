@@ -5,12 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, Result};
+use rusqlite::{Connection, Result, config::DbConfig};
+use streamer_engine::store::Fingerprint;
+use streamer_protocol::{Action, Json};
 
 use crate::{
     OpenError, Settings,
     artifacts::file_of,
-    open::{connect, version},
+    lock::Lock,
+    open::{connect, look_at_log, place, version},
     schema::VERSION,
     sweep,
 };
@@ -36,6 +39,25 @@ pub struct Report {
 pub enum Finding {
     /// SQLite finds the file damaged: restore a backup.
     Damaged(String),
+    /// The write-ahead log is damaged: restore a backup. Nothing else was looked at, as that would cut the log off there.
+    DamagedLog {
+        /// The first frame that cannot be read; 0 for the log's head.
+        frame: u64,
+        /// How many there are.
+        frames: u64,
+    },
+    /// Requests whose payload is not the one that was sent.
+    Altered {
+        /// How many.
+        requests: u64,
+    },
+    /// Rows of a table hold no JSON where there must be some.
+    Unreadable {
+        /// The table.
+        table: &'static str,
+        /// How many rows.
+        rows: u64,
+    },
     /// Rows of a table belong to no request.
     Unrelated {
         /// The table.
@@ -83,6 +105,19 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged(what) => write!(f, "the file is damaged, restore the newest backup: {what}"),
+            Self::DamagedLog { frame, frames } => {
+                let place = place(*frame, *frames);
+                write!(f, "the write-ahead log is damaged ({place}), restore the newest backup")
+            }
+            Self::Altered { requests } => {
+                write!(
+                    f,
+                    "{requests} requests have another payload than they came with, restore the newest backup"
+                )
+            }
+            Self::Unreadable { table, rows } => {
+                write!(f, "{rows} rows of {table} cannot be read, restore the newest backup")
+            }
             Self::Unrelated { table, rows } => write!(f, "{rows} rows of {table} belong to no request"),
             Self::Contradictory { requests } => {
                 write!(f, "{requests} requests have ended but are due, or are open but never due")
@@ -106,6 +141,24 @@ impl fmt::Display for Finding {
 /// Looks through the whole store. It may be in use meanwhile. Reads everything, so it takes as long as that.
 pub fn check(settings: &Settings) -> std::result::Result<Report, OpenError> {
     let path = &settings.path;
+    // A log that is being written changes while one looks at it; whoever writes it looked at it before.
+    if path.exists()
+        && let Some(former) = Lock::last_holder(path)
+    {
+        match look_at_log(path, &former) {
+            Err(OpenError::DamagedLog { frame, frames, .. }) => {
+                let findings = vec![Finding::DamagedLog { frame, frames }];
+                return Ok(Report {
+                    version: VERSION,
+                    requests: 0,
+                    open_requests: 0,
+                    artifacts: 0,
+                    findings,
+                });
+            }
+            looked => looked?,
+        }
+    }
     let conn = open_existing(path)?;
     let version = version(&conn, path)?;
     if version == 0 {
@@ -122,7 +175,11 @@ pub fn check(settings: &Settings) -> std::result::Result<Report, OpenError> {
             other => return Err(other),
         },
     }
-    if !report.findings.iter().any(|finding| matches!(finding, Finding::Damaged(_))) {
+    if report.findings.iter().any(|finding| matches!(finding, Finding::Damaged(_))) {
+        // The log stays as it is, for whoever looks further.
+        let kept = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        kept.map_err(|e| OpenError::of_sqlite(path, e))?;
+    } else {
         let folder = settings.artifacts_dir();
         let files = examine_files(&conn, &folder, &mut report);
         files.map_err(|e| OpenError::of_io(&folder, e))?;
@@ -176,6 +233,31 @@ fn examine(conn: &Connection, report: &mut Report) -> Result<()> {
         if wrong_usage > 0 {
             report.findings.push(Finding::WrongUsage { tenants: wrong_usage });
         }
+    }
+    for (table, column) in [
+        ("payload", "json"),
+        ("checkpoint", "json"),
+        ("log", "json"),
+        ("request", "progress"),
+        ("request", "outcome"),
+    ] {
+        let rows = number(&format!("SELECT count(*) FROM {table} WHERE NOT json_valid({column})"))?;
+        if rows > 0 {
+            report.findings.push(Finding::Unreadable { table, rows });
+        }
+    }
+    let mut sent = moment
+        .prepare("SELECT action, fingerprint, json FROM request JOIN payload ON payload.request = number")?;
+    let mut rows = sent.query([])?;
+    let mut altered = 0;
+    while let Some(row) = rows.next()? {
+        let action = Action::parse(row.get_ref(0)?.as_str()?).ok();
+        let payload = Json::parse(row.get(2)?).ok();
+        let fingerprint = action.zip(payload).map(|(action, payload)| Fingerprint::of(&action, &payload));
+        altered += u64::from(fingerprint != Some(Fingerprint::from_bytes(row.get(1)?)));
+    }
+    if altered > 0 {
+        report.findings.push(Finding::Altered { requests: altered });
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, MAIN_DB, wal::CheckpointMode};
+use streamer_engine::failpoint::{self, Step};
 use tracing::warn;
 
 pub(crate) struct Checkpointer {
@@ -27,10 +28,12 @@ impl Checkpointer {
         let thread = std::thread::Builder::new().name("store-checkpointer".to_owned()).spawn(move || {
             for () in nudged {
                 let _copying = mine.lock();
+                failpoint::before(Step::LogCopy);
                 // Passive: it takes what it can and makes nobody wait.
                 if let Err(error) = conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE) {
                     warn!(%error, "the write-ahead log could not be copied; it is tried again");
                 }
+                failpoint::after(Step::LogCopy);
             }
         })?;
         Ok(Self { nudges: Some(nudges), copying, thread: Some(thread) })

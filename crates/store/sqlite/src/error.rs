@@ -1,6 +1,6 @@
 //! From SQLite's errors to the engine's.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use streamer_engine::store::{Error, ErrorKind};
 
 /// Why a write was not done.
@@ -30,10 +30,16 @@ impl From<ErrorKind> for Failure {
     }
 }
 
+/// Whether there was no room on the disk. The index of the write-ahead log has a code of its own for that.
+pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_SHMSIZE))
+}
+
 /// What a failed statement or commit means to the engine.
 pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => ErrorKind::Full,
+        _ if is_full(error) => ErrorKind::Full,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(_) => ErrorKind::Unavailable,
         // A column that holds what this store never wrote.
@@ -74,6 +80,7 @@ mod tests {
     #[test]
     fn a_full_disk_a_damaged_page_and_a_passing_fault_are_told_apart() {
         assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_FULL), ErrorKind::Full);
+        assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_IOERR_SHMSIZE), ErrorKind::Full);
         assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_CORRUPT), ErrorKind::Corrupt);
         assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_BUSY), ErrorKind::Unavailable);
         assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_IOERR), ErrorKind::Unavailable);

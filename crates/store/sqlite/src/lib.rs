@@ -15,6 +15,7 @@ mod check;
 mod checkpointer;
 mod connections;
 mod error;
+mod health;
 mod lock;
 mod open;
 mod readers;
@@ -25,6 +26,7 @@ mod store;
 mod stored_bytes;
 mod sweep;
 mod value;
+mod wal;
 mod writer;
 
 pub use backup::{BackupError, backup};

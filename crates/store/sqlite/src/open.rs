@@ -5,10 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, ffi};
+use streamer_engine::failpoint::{self, Step};
 use thiserror::Error;
+use tracing::warn;
 
-use crate::schema::{APPLICATION_ID, VERSION, migrate};
+use crate::{
+    error::is_full,
+    lock::Holder,
+    schema::{APPLICATION_ID, VERSION, migrate},
+    settings::beside,
+    wal::{self, Damage},
+};
 
 /// Why a store could not be opened.
 #[derive(Debug, Error)]
@@ -77,6 +85,26 @@ pub enum OpenError {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+    /// The write-ahead log is damaged.
+    #[error(
+        "{} is damaged ({}): what was committed after that cannot be read. Restore the newest backup",
+        path.display(),
+        place(*frame, *frames)
+    )]
+    DamagedLog {
+        /// The log.
+        path: PathBuf,
+        /// The first frame that cannot be read; 0 for the log's head.
+        frame: u64,
+        /// How many there are.
+        frames: u64,
+    },
+    /// The disk is mounted so that nothing can be written.
+    #[error("the disk that holds {} is mounted read-only", path.display())]
+    ReadOnlyDisk {
+        /// The file.
+        path: PathBuf,
+    },
     /// The disk is full.
     #[error("the disk that holds {} is full", path.display())]
     DiskFull {
@@ -105,13 +133,16 @@ fn process(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("the process {pid}"))
 }
 
+pub(crate) fn place(frame: u64, frames: u64) -> String {
+    if frame == 0 { "at its head".to_owned() } else { format!("at frame {frame} of {frames}") }
+}
+
 impl OpenError {
     pub(crate) fn of_io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NoPermission { path }
-            }
+            io::ErrorKind::PermissionDenied => Self::NoPermission { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnlyDisk { path },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
             _ => Self::Io { path, source },
         }
@@ -119,10 +150,12 @@ impl OpenError {
 
     pub(crate) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
+        if is_full(&source) {
+            return Self::DiskFull { path };
+        }
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, source },
-            Some(ErrorCode::DiskFull) => Self::DiskFull { path },
             Some(ErrorCode::CannotOpen) if path.is_dir() => {
                 Self::Io { path, source: io::ErrorKind::IsADirectory.into() }
             }
@@ -151,9 +184,26 @@ fn configured(conn: Connection) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// Opens the file, makes it if it is missing, and brings it to this version.
-pub(crate) fn open_file(path: &Path) -> Result<Connection, OpenError> {
+/// Whether the log of the store at `path`, which nobody may have open, can be read to its end. After the machine was
+/// down it may lack what was never synced, which nobody was promised.
+pub(crate) fn look_at_log(path: &Path, former: &Holder) -> Result<(), OpenError> {
+    let log = beside(path, "-wal");
+    match wal::damage(&log).map_err(|e| OpenError::of_io(&log, e))? {
+        None => Ok(()),
+        Some(Damage { frame, frames }) if former.is_of_this_boot() || frame == 0 => {
+            Err(OpenError::DamagedLog { path: log, frame, frames })
+        }
+        Some(Damage { frame, frames }) => {
+            warn!(frame, frames, "the write-ahead log cannot be read from here on, as after a power cut");
+            Ok(())
+        }
+    }
+}
+
+/// Opens the file, makes it if it is missing, and brings it to this version. Nobody else may have it open.
+pub(crate) fn open_file(path: &Path, former: &Holder, check_bytes_max: u64) -> Result<Connection, OpenError> {
     let broken = |e| OpenError::of_sqlite(path, e);
+    look_at_log(path, former)?;
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(broken)?;
     let found = version(&conn, path)?;
@@ -165,8 +215,24 @@ pub(crate) fn open_file(path: &Path) -> Result<Connection, OpenError> {
     conn = configured(conn).map_err(broken)?;
     // 16 MiB: most of the pages that enqueues touch at random. Each commit walks the cache, so more is slower.
     conn.pragma_update(None, "cache_size", -16 * 1024).map_err(broken)?;
+    let bytes: u64 = path.metadata().map_err(|e| OpenError::of_io(path, e))?.len();
+    if found > 0 && bytes <= check_bytes_max {
+        look_through(&conn).map_err(broken)?;
+    }
+    failpoint::before(Step::Migrate);
     migrate(&mut conn, found).map_err(broken)?;
+    failpoint::after(Step::Migrate);
     Ok(conn)
+}
+
+/// Whether every page can be read and every index has what its table has.
+fn look_through(conn: &Connection) -> rusqlite::Result<()> {
+    let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    let found = found.replace('\n', " ");
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(found)))
 }
 
 /// The version of the store in a file; 0 for a file that is new or empty.

@@ -7,17 +7,18 @@ use rusqlite::Connection;
 use streamer_engine::store::{Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
-use crate::{error::store_error, open::connect};
+use crate::{error::store_error, health::Health, open::connect};
 
 pub(crate) struct Readers {
     path: PathBuf,
+    health: Health,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, max: usize) -> Self {
-        Self { path, permits: Arc::new(Semaphore::new(max.max(1))), idle: Arc::default() }
+    pub(crate) fn new(path: PathBuf, health: Health, max: usize) -> Self {
+        Self { path, health, permits: Arc::new(Semaphore::new(max.max(1))), idle: Arc::default() }
     }
 
     /// Runs `read` on a thread where it may block. All it reads is of one moment.
@@ -27,6 +28,7 @@ impl Readers {
         T: Send + 'static,
     {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| ErrorKind::Closed)?;
+        self.health.allows_reading()?;
         let (idle, path) = (self.idle.clone(), self.path.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let known = idle.lock().pop();
@@ -39,7 +41,8 @@ impl Readers {
             drop(permit);
             Ok(answer)
         });
-        reading.await.map_err(|e| Error::new(ErrorKind::Unavailable, e))?.map_err(store_error)
+        let read = reading.await.map_err(|e| Error::new(ErrorKind::Unavailable, e))?;
+        read.inspect_err(|failure| self.health.note(failure)).map_err(store_error)
     }
 
     /// Answers no more calls, waits for those that run, and closes the connections.

@@ -19,6 +19,8 @@ pub struct Settings {
     pub wal_pages_soft_max: u32,
     /// How many pages the write-ahead log may have before the writer itself copies the rest.
     pub wal_pages_max: u32,
+    /// A file of at most so many bytes is looked through for damage when it is opened.
+    pub check_bytes_max: u64,
 }
 
 impl Settings {
@@ -33,6 +35,7 @@ impl Settings {
             readers_max: 4,
             wal_pages_soft_max: 16 * 1024,
             wal_pages_max: 32 * 1024,
+            check_bytes_max: 32 * 1024 * 1024,
         }
     }
 

@@ -9,11 +9,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use streamer_engine::store::{
-    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
-    Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
-    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
-    Summary, Usage, WorkerId,
+use streamer_engine::{
+    failpoint::{self, Step},
+    store::{
+        Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
+        ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest,
+        Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests,
+        Result, RunningMax, Summary, Usage, WorkerId,
+    },
 };
 use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 use tracing::warn;
@@ -26,6 +29,7 @@ use crate::{
     checkpointer::Checkpointer,
     connections,
     error::{invalid, io_error},
+    health::Health,
     lock::Lock,
     open::{connect, open_file},
     readers::Readers,
@@ -45,6 +49,7 @@ const CONNECTIONS_CURSOR: &str = "connections:";
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    health: Health,
     readers_max: usize,
     open_requests: Arc<AtomicU64>,
     stored_bytes: Arc<AtomicU64>,
@@ -63,7 +68,8 @@ impl SqliteStore {
             return Err(OpenError::MissingFolder { folder: folder.to_owned() });
         }
         let lock = Lock::take(&path)?;
-        let conn = open_file(&path)?;
+        let conn = open_file(&path, lock.former(), settings.check_bytes_max)?;
+        let health = Health::of(&path).map_err(failed)?;
         // A log that outgrew its bound is cut when it is next emptied.
         let wal_bytes_max = i64::from(settings.wal_pages_max) * 4096;
         conn.pragma_update(None, "journal_size_limit", wal_bytes_max).map_err(broken)?;
@@ -83,11 +89,13 @@ impl SqliteStore {
             wal_pages_soft_max: settings.wal_pages_soft_max,
             wal_pages_max: settings.wal_pages_max,
         };
-        let writer = Writer::start(conn, beside, checkpointer, bounds, lock).map_err(failed)?;
+        let writer =
+            Writer::start(conn, beside, checkpointer, bounds, health.clone(), lock).map_err(failed)?;
         let readers_max = settings.readers_max.max(1);
         Ok(Self {
             writer,
-            readers: Readers::new(path, readers_max),
+            readers: Readers::new(path, health.clone(), readers_max),
+            health,
             readers_max,
             open_requests,
             stored_bytes,
@@ -289,6 +297,7 @@ impl Requests for SqliteStore {
     }
 
     async fn open_requests(&self) -> Result<u64> {
+        self.health.allows_writing()?;
         Ok(self.open_requests.load(Ordering::Acquire))
     }
 
@@ -368,7 +377,9 @@ impl Artifacts for SqliteStore {
     async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
         let removed = self.writer.call(move |tx| artifacts::purge(tx, now, limit)).await?;
         for id in &removed {
+            failpoint::before(Step::ArtifactRemoval);
             self.remove_file(id).await;
+            failpoint::after(Step::ArtifactRemoval);
         }
         Ok(removed.len() as u64)
     }

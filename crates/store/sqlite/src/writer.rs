@@ -4,8 +4,11 @@ use std::{thread::JoinHandle, time::Instant};
 
 use metrics::{gauge, histogram};
 use parking_lot::Mutex;
-use rusqlite::{Connection, MAIN_DB, wal::CheckpointMode};
-use streamer_engine::store::{Error, ErrorKind, Result};
+use rusqlite::{Connection, MAIN_DB, config::DbConfig, wal::CheckpointMode};
+use streamer_engine::{
+    failpoint::{self, Step},
+    store::{Error, ErrorKind, Result},
+};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
@@ -13,6 +16,7 @@ use crate::{
     agenda::Agenda,
     checkpointer::Checkpointer,
     error::{Failure, kind_of},
+    health::Health,
     stored_bytes::StoredBytes,
 };
 
@@ -55,13 +59,20 @@ impl Writer {
         beside: Beside,
         checkpointer: Checkpointer,
         bounds: Bounds,
+        health: Health,
         keep: impl Send + 'static,
     ) -> std::io::Result<Self> {
         let (queue, calls) = mpsc::channel(bounds.queue_depth_max);
-        let synced = true;
-        let (wal_pages_nudged, wal_pages_tried) = (0, 0);
-        let work =
-            WriterThread { conn, synced, beside, checkpointer, bounds, wal_pages_nudged, wal_pages_tried };
+        let work = WriterThread {
+            conn,
+            synced: true,
+            beside,
+            checkpointer,
+            bounds,
+            health,
+            wal_pages_nudged: 0,
+            wal_pages_tried: 0,
+        };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             work.run(calls);
             drop(keep);
@@ -118,7 +129,7 @@ trait Job: Send {
     fn run(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()>;
 
     /// Tells the caller how it went, or why the transaction failed.
-    fn answer(self: Box<Self>, transaction: std::result::Result<(), &rusqlite::Error>);
+    fn answer(self: Box<Self>, transaction: Result<()>);
 }
 
 struct Call<T, F> {
@@ -142,13 +153,11 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> std::result::Result<T, Failure> + Send> J
         Ok(())
     }
 
-    fn answer(self: Box<Self>, transaction: std::result::Result<(), &rusqlite::Error>) {
-        let answer = match transaction {
-            Ok(()) => self.done.expect("a committed call was run"),
-            Err(error) => Err(Error::new(kind_of(error), error.to_string())),
-        };
+    fn answer(self: Box<Self>, transaction: Result<()>) {
+        let Self { done, reply, .. } = *self;
+        let answer = transaction.and_then(|()| done.expect("a committed call was run"));
         // Nobody may be waiting any more; the write stays done.
-        let _ = self.reply.send(answer);
+        let _ = reply.send(answer);
     }
 }
 
@@ -166,6 +175,7 @@ struct WriterThread {
     beside: Beside,
     checkpointer: Checkpointer,
     bounds: Bounds,
+    health: Health,
     /// How long the write-ahead log was when the checkpointer was last told to copy it.
     wal_pages_nudged: u32,
     /// How long it was when it was last tried to begin it anew.
@@ -184,22 +194,48 @@ impl WriterThread {
                 group.push(call);
             }
             gauge!("streamer_store_queue_depth").set(calls.len() as f64);
-            self.commit_group(&mut group);
-            self.bound_wal();
+            match self.health.allows_writing() {
+                Ok(()) => {
+                    self.commit_group(&mut group);
+                    self.bound_wal();
+                }
+                Err(refused) => self.refuse(&mut group, &refused),
+            }
         }
         self.checkpointer.stop();
+        if self.health.is_damaged() {
+            // Whoever looks into it finds the log as it was.
+            let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            return;
+        }
+        failpoint::before(Step::LogCopy);
         if let Err(error) = self.conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE) {
             warn!(%error, "the write-ahead log could not be emptied at the end; the next start reads it");
+        }
+        failpoint::after(Step::LogCopy);
+    }
+
+    fn refuse(&self, group: &mut Vec<Box<dyn Job>>, why: &Error) {
+        error!(error = %why, calls = group.len(), "nothing can be written to the store");
+        for job in group.drain(..) {
+            job.answer(Err(Error::new(why.kind(), why.to_string())));
         }
     }
 
     fn commit_group(&mut self, group: &mut Vec<Box<dyn Job>>) {
         histogram!("streamer_store_group_calls").record(group.len() as f64);
+        failpoint::before(Step::Group);
         match self.transaction(group) {
-            Ok(()) => group.drain(..).for_each(|job| job.answer(Ok(()))),
+            Ok(()) => {
+                group.drain(..).for_each(|job| job.answer(Ok(())));
+                failpoint::after(Step::Group);
+            }
             Err(error) if group.len() == 1 => {
                 error!(%error, "a write to the store failed");
-                group.drain(..).for_each(|job| job.answer(Err(&error)));
+                self.health.note(&error);
+                group
+                    .drain(..)
+                    .for_each(|job| job.answer(Err(Error::new(kind_of(&error), error.to_string()))));
             }
             // One of them made it fail: alone, each answers for itself.
             Err(_) => {
@@ -225,8 +261,10 @@ impl WriterThread {
             if needs_sync && !durable {
                 return Ok(Committed::No);
             }
+            failpoint::before(Step::Commit);
             let started = Instant::now();
             self.conn.prepare_cached("COMMIT")?.execute([])?;
+            failpoint::after(Step::Commit);
             let how = if durable { "synced" } else { "unsynced" };
             histogram!("streamer_store_commit_duration_seconds", "commit" => how).record(started.elapsed());
             Ok(Committed::Yes)

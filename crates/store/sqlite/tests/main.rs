@@ -1,5 +1,6 @@
 //! The SQLite store keeps every promise, and its answers outlive a crash.
 
+mod damage;
 mod durability;
 mod given;
 mod isolation;

@@ -3,8 +3,8 @@
 use std::{fs, io::ErrorKind};
 
 use rusqlite::Connection;
-use streamer_engine::store::{Priority, Requests, RunningMax, Usage, WorkerId};
-use streamer_protocol::TenantId;
+use streamer_engine::store::{Fingerprint, Priority, Requests, RunningMax, Usage, WorkerId};
+use streamer_protocol::{Action, Json, TenantId};
 use streamer_store_sqlite::{Finding, OpenError, Settings, SqliteStore, check};
 
 use crate::given::*;
@@ -91,6 +91,12 @@ async fn a_store_of_the_first_version_is_brought_to_this_one() {
          INSERT INTO artifact VALUES ('00000000000000000000000000000001', 'acme', 'ada', 'n', 't', 100, 0, 9);",
     )
     .expect("fills");
+    for (number, payload) in [(1, "1"), (2, "22"), (3, "\"é\"")] {
+        let payload = Json::parse(payload.to_owned()).expect("valid");
+        let fingerprint = Fingerprint::of(&Action::parse("a").expect("valid"), &payload);
+        let whose = (number, fingerprint.as_bytes().as_slice());
+        conn.execute("UPDATE request SET fingerprint = ?2 WHERE number = ?1", whose).expect("fills");
+    }
     drop(conn);
 
     let store = open(&path(&folder));

@@ -1,0 +1,197 @@
+//! Any store, with a place before and after each of its writes.
+//!
+//! It has the whole port: a write that is new there has no way past this file.
+
+use async_trait::async_trait;
+use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
+
+use super::{Step, after, before};
+use crate::store::{
+    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
+    Connections, Enqueued, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page, PageQuery, Promoted,
+    Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax, SharedStore, Summary,
+    Usage, WorkerId,
+};
+
+pub(super) struct Points(pub(super) SharedStore);
+
+/// A call with its places: the second only if it was done.
+async fn write<T>(step: Step, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    write_some(step, call, |_| true).await
+}
+
+/// The same for a call that may find nothing to do: the second only if it found `some`.
+async fn write_some<T>(
+    step: Step,
+    call: impl Future<Output = Result<T>> + Send,
+    some: impl FnOnce(&T) -> bool + Send,
+) -> Result<T> {
+    before(step);
+    let done = call.await?;
+    if some(&done) {
+        after(step);
+    }
+    Ok(done)
+}
+
+/// Whether so many is something.
+fn any(count: &u64) -> bool {
+    *count > 0
+}
+
+#[async_trait]
+impl Connections for Points {
+    async fn connect(&self, connection: &ConnectionRecord) -> Result<()> {
+        write(Step::Connect, self.0.connect(connection)).await
+    }
+
+    async fn connection(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {
+        self.0.connection(id).await
+    }
+
+    async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()> {
+        write(Step::Touch, self.0.touch(ids, at)).await
+    }
+
+    async fn disconnect(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {
+        write(Step::Disconnect, self.0.disconnect(id)).await
+    }
+
+    async fn connections(
+        &self,
+        filter: &ConnectionFilter,
+        page: &PageQuery,
+    ) -> Result<Page<ConnectionRecord>> {
+        self.0.connections(filter, page).await
+    }
+
+    async fn forget_endpoint(&self, endpoint: &str) -> Result<u64> {
+        write_some(Step::ForgetEndpoint, self.0.forget_endpoint(endpoint), any).await
+    }
+
+    async fn purge_connections(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        write_some(Step::PurgeConnections, self.0.purge_connections(now, limit), any).await
+    }
+}
+
+#[async_trait]
+impl Requests for Points {
+    async fn enqueue(&self, new: &NewRequest, quota: &Quota) -> Result<Enqueued> {
+        write(Step::Enqueue, self.0.enqueue(new, quota)).await
+    }
+
+    async fn promote(
+        &self,
+        new: &NewRequest,
+        quota: &Quota,
+        worker: &WorkerId,
+        lease_until: Timestamp,
+    ) -> Result<Promoted> {
+        write(Step::Promote, self.0.promote(new, quota, worker, lease_until)).await
+    }
+
+    async fn claim(
+        &self,
+        worker: &WorkerId,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+        running_max: &RunningMax,
+    ) -> Result<Claimed> {
+        let some = |claimed: &Claimed| !claimed.claims.is_empty();
+        let claiming = self.0.claim(worker, now, lease_until, limit, running_max);
+        write_some(Step::Claim, claiming, some).await
+    }
+
+    async fn renew(&self, leases: &[Lease], lease_until: Timestamp) -> Result<Vec<Renewed>> {
+        write(Step::Renew, self.0.renew(leases, lease_until)).await
+    }
+
+    async fn reclaim(&self, worker: &WorkerId, now: Timestamp) -> Result<u64> {
+        write_some(Step::Reclaim, self.0.reclaim(worker, now), any).await
+    }
+
+    async fn append(&self, lease: &Lease, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
+        write(Step::Append, self.0.append(lease, entries, checkpoint)).await
+    }
+
+    async fn finish(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<u64> {
+        write(Step::Finish, self.0.finish(lease, outcome, now, expires_at)).await
+    }
+
+    async fn retry(&self, lease: &Lease, run_at: Timestamp, error: &ErrorBody) -> Result<()> {
+        write(Step::Retry, self.0.retry(lease, run_at, error)).await
+    }
+
+    async fn release(&self, lease: &Lease, now: Timestamp) -> Result<()> {
+        write(Step::Release, self.0.release(lease, now)).await
+    }
+
+    async fn cancel(
+        &self,
+        key: &RequestKey,
+        outcome: &Outcome,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Cancelled> {
+        write(Step::Cancel, self.0.cancel(key, outcome, now, expires_at)).await
+    }
+
+    async fn replay(&self, key: &RequestKey, now: Timestamp) -> Result<Summary> {
+        write(Step::Replay, self.0.replay(key, now)).await
+    }
+
+    async fn request(&self, key: &RequestKey) -> Result<Option<Record>> {
+        self.0.request(key).await
+    }
+
+    async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Summary>> {
+        self.0.requests(filter, page).await
+    }
+
+    async fn log(&self, key: &RequestKey, after: u64, limit: u32) -> Result<Vec<LogEntry>> {
+        self.0.log(key, after, limit).await
+    }
+
+    async fn open_requests(&self) -> Result<u64> {
+        self.0.open_requests().await
+    }
+
+    async fn stored_bytes(&self) -> Result<u64> {
+        self.0.stored_bytes().await
+    }
+
+    async fn usage(&self, tenant: &TenantId, now: Timestamp) -> Result<Usage> {
+        self.0.usage(tenant, now).await
+    }
+
+    async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        write_some(Step::PurgeRequests, self.0.purge_requests(now, limit), any).await
+    }
+}
+
+#[async_trait]
+impl Artifacts for Points {
+    async fn keep(&self, new: NewArtifact, quota: &Quota) -> Result<Artifact> {
+        write(Step::Keep, self.0.keep(new, quota)).await
+    }
+
+    async fn artifact(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        id: &ArtifactId,
+    ) -> Result<Option<(Artifact, ArtifactBody)>> {
+        self.0.artifact(tenant, user, id).await
+    }
+
+    async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        write_some(Step::PurgeArtifacts, self.0.purge_artifacts(now, limit), any).await
+    }
+}
