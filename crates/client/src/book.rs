@@ -149,7 +149,10 @@ impl Book {
             ServerFrame::Restart(frame) => self.entry(&frame.request_id.clone(), Update::Restart(frame)),
             ServerFrame::Complete(frame) => self.end_of_log(&frame.request_id, Ok(frame.result)),
             ServerFrame::Error(frame) => self.error(frame),
-            ServerFrame::Event(_) | ServerFrame::Part(_) | ServerFrame::Draining(_) => {}
+            ServerFrame::Event(_)
+            | ServerFrame::Presence(_)
+            | ServerFrame::Part(_)
+            | ServerFrame::Draining(_) => {}
         }
     }
 
