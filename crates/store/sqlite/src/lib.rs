@@ -24,6 +24,7 @@ mod settings;
 mod store;
 mod stored_bytes;
 mod sweep;
+mod topics;
 mod value;
 mod writer;
 

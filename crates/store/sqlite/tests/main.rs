@@ -2,6 +2,7 @@
 
 mod durability;
 mod given;
+mod histories;
 mod isolation;
 mod maintenance;
 mod opening;
