@@ -18,6 +18,7 @@ use crate::{
     run::Run,
     session::Session,
     store::{self, ErrorKind, LogEntry, RequestKey, RunningMax, SharedStore, Summary, WorkerId},
+    topics::Topics,
 };
 
 /// Between the tries of one write to the store.
@@ -36,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) worker: WorkerId,
     pub(crate) settings: Settings,
     pub(crate) live: Live,
+    pub(crate) topics: Topics,
     pub(crate) running: Running,
     /// Rung when there may be something to claim.
     pub(crate) wake: tokio::sync::Notify,

@@ -5,9 +5,10 @@ mod faults;
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use streamer_engine::{
-    Credentials, Engine, Ports, Router, Settings,
+    Credentials, Engine, Ports, Rights, Router, Settings,
     protocol::{ConnectionId, ErrorBody, ErrorCode, TenantId, Timestamp, UserId},
     store::{ConnectionRecord, RequestKey, SharedStore, WorkerId},
     testing::{FakeConnections, Faulty, MemoryStore, PausedClock, SeededRandom},
@@ -121,6 +122,23 @@ impl Node {
     ) -> Client {
         let id = ConnectionId::new(connection);
         open(&self.fake, &id);
+        self.enter(id, user, "acme", Rights::new(true, true, [])).await
+    }
+
+    /// A connection of any tenant, with these rights.
+    pub(crate) async fn connect_as(
+        &self,
+        connection: &str,
+        user: &str,
+        tenant: &str,
+        rights: Rights,
+    ) -> Client {
+        let id = ConnectionId::new(connection);
+        self.fake.open(&id);
+        self.enter(id, user, tenant, rights).await
+    }
+
+    async fn enter(&self, id: ConnectionId, user: &str, tenant: &str, rights: Rights) -> Client {
         let record = ConnectionRecord {
             id,
             user: UserId::new(user),
@@ -132,7 +150,7 @@ impl Node {
             ip_address: None,
             expires_at: BEGIN + Duration::from_secs(24 * 60 * 60),
         };
-        let session = self.engine.connect(&record, Arc::new(OneToken)).await.expect("the store works");
+        let session = self.engine.connect(&record, Tokens::with(rights)).await.expect("the store works");
         Client::new(self.engine.clone(), Arc::clone(&self.fake), session)
     }
 }
@@ -143,13 +161,27 @@ pub(crate) fn key(id: &str) -> RequestKey {
     RequestKey::new(TenantId::new("acme"), UserId::new("ada"), id)
 }
 
-/// Takes the token `fresh`, and no other.
-struct OneToken;
+/// Takes the token `fresh`, and `fresh` with grants after it, and no other.
+struct Tokens(Mutex<Arc<Rights>>);
 
-impl Credentials for OneToken {
+impl Tokens {
+    fn with(rights: Rights) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Arc::new(rights))))
+    }
+}
+
+impl Credentials for Tokens {
+    fn rights(&self) -> Arc<Rights> {
+        Arc::clone(&self.0.lock())
+    }
+
     fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {
-        match token {
-            "fresh" => Ok(BEGIN + Duration::from_secs(60)),
+        let mut words = token.split(' ');
+        match words.next() {
+            Some("fresh") => {
+                *self.0.lock() = Arc::new(Rights::new(false, false, words));
+                Ok(BEGIN + Duration::from_secs(60))
+            }
             _ => Err(ErrorBody::new(ErrorCode::Unauthorized, "not valid")),
         }
     }
