@@ -16,3 +16,4 @@ mod pulse;
 mod refused;
 mod slow;
 mod tokens;
+mod topics;
