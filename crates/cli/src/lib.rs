@@ -16,6 +16,7 @@
 mod arguments;
 mod config;
 mod config_command;
+mod connect;
 #[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
@@ -25,6 +26,7 @@ mod requests;
 mod serve;
 mod store;
 mod token;
+mod topic;
 
 use std::process::ExitCode;
 
@@ -49,6 +51,7 @@ pub fn run(routes: impl FnOnce() -> Router) -> ExitCode {
         Command::Request(arguments) => request::command(&arguments),
         Command::Requests(arguments) => requests::command(&arguments),
         Command::Healthcheck(arguments) => healthcheck::command(&arguments),
+        Command::Topic(command) => topic::command(&command),
         Command::Config(command) => config_command::command(&command),
         Command::Store(command) => store::command(&command),
     };
