@@ -18,6 +18,7 @@ mod start;
 mod store;
 mod supervised;
 mod token;
+mod topics;
 
 use std::{io::Write as _, path::Path};
 
