@@ -57,6 +57,7 @@ impl Issuer {
             user: user.to_owned(),
             tenant: tenant.to_owned(),
             permissions,
+            topics: Vec::new(),
             kind: TokenKind::Valid,
         })
     }
@@ -66,6 +67,7 @@ impl Issuer {
     pub fn issue(&self, wanted: &Wanted) -> String {
         let grant = Grant {
             permissions: wanted.permissions.clone(),
+            topics: wanted.topics.clone(),
             ..Grant::new(UserId::new(wanted.user.as_str()), TenantId::new(wanted.tenant.as_str()))
         };
         let now = SystemClock.now();

@@ -12,6 +12,7 @@ use streamer_e2e::{
     client::{Client, Ends, Errand, TENANT},
     http,
     patience::{until, within},
+    peer::{Peer, Said},
     scenario::Place as _,
     server::{ADMIN_TOKEN, Server, Setup},
 };
@@ -51,6 +52,7 @@ const fn way_to(step: Step) -> (Before, &'static [u32]) {
         Step::Migrate => (Before::Nothing, &[1]),
         Step::Connect | Step::Promote | Step::Cancel | Step::Replay | Step::Renew => (Before::Load, &[1]),
         Step::Keep | Step::ArtifactBytes | Step::ArtifactName => (Before::Load, &[1]),
+        Step::AppendMessages => (Before::Load, &[1, 4]),
         Step::Touch | Step::Disconnect => (Before::Load, &[1]),
         Step::Enqueue | Step::Retry => (Before::Load, &[1, 3]),
         // One claim may take all that is due.
@@ -60,9 +62,8 @@ const fn way_to(step: Step) -> (Before, &'static [u32]) {
         Step::Group | Step::Commit => (Before::Load, &[7, 15, 25, 40]),
         Step::Release | Step::LogCopy => (Before::LoadAndStop, &[1]),
         Step::ForgetEndpoint | Step::Reclaim => (Before::FormerLife, &[1]),
-        Step::PurgeRequests | Step::PurgeConnections | Step::PurgeArtifacts | Step::ArtifactRemoval => {
-            (Before::LongAgo, &[1])
-        }
+        Step::PurgeRequests | Step::PurgeConnections | Step::PurgeArtifacts => (Before::LongAgo, &[1]),
+        Step::PurgeTopics | Step::ArtifactRemoval => (Before::LongAgo, &[1]),
     }
 }
 
@@ -93,13 +94,57 @@ fn setup() -> Setup {
         .set("connections.heartbeat_s", 2)
         .set("drain.timeout_s", 4)
         .set("drain.linger_ms", 0)
+        .set("topics.histories", r#"{ "kept." = { kind = "durable" } }"#)
+}
+
+/// The topic whose history is held against what was answered.
+const TOPIC: &str = "kept.news";
+
+/// How many messages are published to it, one after the other.
+const MESSAGES: usize = 8;
+
+/// Publishes, again after each death, until every message was answered. Gives their offsets.
+async fn publish(url: String) -> Vec<u64> {
+    let token = streamer_e2e::issuer::Issuer::shared().token("writer", TENANT);
+    let mut offsets = Vec::new();
+    while offsets.len() < MESSAGES {
+        let connected = async || Peer::try_connect(&url, Some(&token)).await.ok();
+        let mut peer = until("the server to be back", connected).await;
+        while offsets.len() < MESSAGES {
+            let data = json!(offsets.len());
+            peer.send("publish", "publish", json!({ "topic": TOPIC, "data": data })).await;
+            let Said::Frame(answer) = peer.hear().await else { break };
+            offsets
+                .push(answer["data"]["offset"].as_u64().unwrap_or_else(|| panic!("not published: {answer}")));
+        }
+    }
+    offsets
+}
+
+/// What was published is there, in order, without a gap.
+async fn hold_published(server: &Server, offsets: &[u64]) {
+    let mut reader = server.peer("reader", TENANT).await;
+    let since = json!({ "topic": TOPIC, "since": { "epoch": "", "offset": 0 } });
+    let head =
+        reader.ask("subscribe", "subscribe", since).await["data"]["offset"].as_u64().expect("a number");
+    let mut kept = Vec::new();
+    for offset in 1..=head {
+        let event = reader.frame().await;
+        assert_eq!(event["offset"], offset, "{event}");
+        kept.push(event["data"].clone());
+    }
+    for (n, offset) in offsets.iter().enumerate() {
+        assert!(*offset <= head, "message {n} was answered and is gone");
+        assert_eq!(kept[usize::try_from(offset - 1).expect("small")], n);
+    }
+    reader.leave().await;
 }
 
 /// Comes, is answered and leaves; and comes again, until it is told to stop.
 async fn come_and_go(url: String, stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let token = streamer_e2e::issuer::Issuer::shared().token("passing", TENANT);
-        if let Ok(mut peer) = streamer_e2e::peer::Peer::try_connect(&url, Some(&token)).await {
+        if let Ok(mut peer) = Peer::try_connect(&url, Some(&token)).await {
             peer.send("hello", "ping", json!({})).await;
             peer.hear().await;
             peer.leave().await;
@@ -133,9 +178,9 @@ fn replayed(server: &Server) -> impl Future<Output = ()> + use<> {
     }
 }
 
-/// The load, until all of it is done; then the clients.
+/// The load, until all of it is done; then the clients, and where what was published stands.
 struct Load {
-    clients: JoinHandle<Vec<Client>>,
+    clients: JoinHandle<(Vec<Client>, Vec<u64>)>,
     stop: watch::Sender<bool>,
 }
 
@@ -147,15 +192,17 @@ impl Load {
             .into();
         let passing = come_and_go(server.ws_url(), stopped);
         let replayed = replayed(server);
+        let publishing = publish(server.ws_url());
         let clients = spawn_local(async move {
-            let (clients, ()) = tokio::join!(futures_util::future::join_all(clients), replayed);
-            clients
+            let clients = futures_util::future::join_all(clients);
+            let (clients, (), published) = tokio::join!(clients, replayed, publishing);
+            (clients, published)
         });
         spawn_local(passing);
         Self { clients, stop }
     }
 
-    async fn done(self) -> Vec<Client> {
+    async fn done(self) -> (Vec<Client>, Vec<u64>) {
         let clients = within("the clients to be done", self.clients).await.expect("all promises hold");
         let _ = self.stop.send(true);
         clients
@@ -177,7 +224,8 @@ async fn die_at(before: &Before, place: &str) {
         }
         Before::LongAgo => {
             server.restart().await;
-            let clients = Load::on(&server).done().await;
+            let (clients, published) = Load::on(&server).done().await;
+            hold_published(&server, &published).await;
             for client in &clients {
                 audit::hold(&server, client).await;
             }
@@ -213,7 +261,8 @@ async fn die_at(before: &Before, place: &str) {
         .await;
     } else {
         let load = load.unwrap_or_else(|| Load::on(&server));
-        let clients = load.done().await;
+        let (clients, published) = load.done().await;
+        hold_published(&server, &published).await;
         for client in &clients {
             assert_eq!(client.ended.len(), errands().len(), "{}", client.user);
             audit::hold(&server, client).await;

@@ -24,6 +24,7 @@ mod store;
 mod supervised;
 mod tls;
 mod token;
+mod topics;
 
 use std::{io::Write as _, path::Path};
 

@@ -97,6 +97,7 @@ async fn a_token_is_taken_from_everywhere_and_written_nowhere(kind: Kind, progra
         user: "ada".into(),
         tenant: "acme".into(),
         permissions: Vec::new(),
+        topics: Vec::new(),
         kind: TokenKind::Expired,
     });
 

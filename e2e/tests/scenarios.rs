@@ -16,9 +16,13 @@ async fn every_scenario_passes() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
     files.sort();
-    assert!(files.len() >= 4, "only {files:?}");
+    assert!(files.len() >= 5, "only {files:?}");
 
-    let server = server().start().await;
+    let server = server()
+        .set("topics.histories", r#"{ "memory." = { kind = "memory" }, "durable." = { kind = "durable" } }"#)
+        .set("topics.server_only_prefixes", r#"["feed."]"#)
+        .start()
+        .await;
     let reports = join_all(files.iter().map(|file| scenario::run(file, &server))).await;
     let mut failed = String::new();
     for (file, report) in files.iter().zip(reports) {

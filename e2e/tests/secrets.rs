@@ -69,7 +69,13 @@ fn telltales(secret: &str) -> Vec<String> {
 async fn use_it(server: &Server) -> Vec<String> {
     let of = |kind| {
         let permissions = vec!["read".to_owned()];
-        server.token(&Wanted { user: "ada".into(), tenant: "acme".into(), permissions, kind })
+        server.token(&Wanted {
+            user: "ada".into(),
+            tenant: "acme".into(),
+            permissions,
+            topics: Vec::new(),
+            kind,
+        })
     };
     let (valid, expired, forged) = (of(TokenKind::Valid), of(TokenKind::Expired), of(TokenKind::Forged));
     let by_query = |token: &str| format!("{}?Authorization={token}", server.ws_url());

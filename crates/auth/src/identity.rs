@@ -16,7 +16,7 @@ pub struct Identity {
     pub tenant: TenantId,
     /// The claim `permissions`; none if it is absent.
     pub permissions: Permissions,
-    /// The claim `topics`, as written: topics that may be read without the `read` permission.
+    /// The claim `topics`, as written: grants of topics, beside the permissions.
     pub topics: Vec<String>,
     /// The claim `exp`, without leeway.
     pub expires_at: Timestamp,

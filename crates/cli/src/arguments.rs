@@ -26,6 +26,9 @@ pub(crate) enum Command {
     Requests(crate::requests::Arguments),
     /// Ask a server whether it is ready; exit with 1 if it is not.
     Healthcheck(crate::healthcheck::Arguments),
+    /// Subscribe to a topic, publish to it, see who is there.
+    #[command(subcommand)]
+    Topic(crate::topic::Command),
     /// Check the configuration, or print an example of it.
     #[command(subcommand)]
     Config(crate::config_command::Command),

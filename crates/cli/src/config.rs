@@ -13,7 +13,7 @@ use streamer_service::{
     telemetry::Logs,
 };
 
-pub(crate) use sections::{Admin, Auth, Connections, Demo, Drain, Engine, Listen, Store};
+pub(crate) use sections::{Admin, Auth, Connections, Demo, Drain, Engine, Listen, Store, Topics};
 
 /// What every environment variable of ours begins with.
 pub(crate) const PREFIX: &str = "STREAMER_";
@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) engine: Engine,
     /// How many connections there may be, and what one of them may do.
     pub(crate) connections: Connections,
+    /// What is published, and kept for those who come back.
+    pub(crate) topics: Topics,
     /// How the process goes away.
     pub(crate) drain: Drain,
     /// The demonstration handlers.
@@ -186,5 +188,30 @@ mod tests {
         assert!(!short.contains("hush-hush"), "{short}");
         let missing = told(&[url, ("admin.token_file", "/nowhere/token")]);
         assert!(missing.contains("admin.token_file") && missing.contains("/nowhere/token"), "{missing}");
+    }
+
+    #[test]
+    fn topics_are_checked_by_name() {
+        let wrong = [
+            ("topics.histories", r#"{ "orders *" = { kind = "memory" } }"#, "\"orders *\""),
+            ("topics.histories", r#"{ "request:" = { kind = "memory" } }"#, "request"),
+            ("topics.histories", r#"{ "orders." = { kind = "disk" } }"#, "kind"),
+            ("topics.histories", r#"{ "orders." = { kind = "memory", messages_max = 0 } }"#, "messages_max"),
+            ("topics.histories", r#"{ "orders." = { kind = "durable", bytes_max = 10 } }"#, "bytes_max"),
+            ("topics.server_only_prefixes", r#"["feed.*"]"#, "feed.*"),
+            ("topics.message_bytes_max", "0", "at least 1"),
+            ("topics.message_bytes_max", "1000000", "connections.message_bytes_max"),
+            ("connections.subscriptions_max", "0", "at least 1"),
+        ];
+        for (name, value, expected) in wrong {
+            let mistakes = load(&[(name, value)]).expect_err(value).to_string();
+            assert!(mistakes.contains(name) && mistakes.contains(expected), "{value}: {mistakes}");
+        }
+        let histories = r#"{ "orders." = { kind = "durable", age_s = 60 }, "" = { kind = "memory" } }"#;
+        let url = ("auth.jwks_url", "https://issuer.example/keys");
+        let loaded = load(&[("topics.histories", histories), url]).expect("valid").config;
+        let rules = loaded.engine_settings().topics.histories;
+        assert_eq!(rules.iter().map(|rule| rule.prefix.as_str()).collect::<Vec<_>>(), ["", "orders."]);
+        assert_eq!(rules[1].age_max.as_secs(), 60);
     }
 }

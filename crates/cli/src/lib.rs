@@ -17,6 +17,7 @@ mod arguments;
 mod certificate;
 mod config;
 mod config_command;
+mod connect;
 #[cfg(feature = "demo")]
 mod demo;
 mod faults;
@@ -29,6 +30,7 @@ mod serve;
 mod store;
 mod threads;
 mod token;
+mod topic;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,7 @@ pub fn run(routes: impl FnOnce() -> Router) -> ExitCode {
         Command::Request(arguments) => request::command(&arguments),
         Command::Requests(arguments) => requests::command(&arguments),
         Command::Healthcheck(arguments) => healthcheck::command(&arguments),
+        Command::Topic(command) => topic::command(&command),
         Command::Config(command) => config_command::command(&command),
         Command::Store(command) => store::command(&command),
     };

@@ -1,11 +1,12 @@
 //! `streamer request`: sends one request, follows it, prints its result.
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use streamer_client::{CallError, Client, Settings, Update};
+use streamer_client::{CallError, Client, Update};
+
+use crate::connect::{Connect, json};
 
 /// Send one request, follow it and print its result.
 #[derive(Debug, Args)]
@@ -18,15 +19,8 @@ pub(crate) struct Arguments {
     /// Its id, to be able to ask again; made up unless said
     #[arg(long)]
     id: Option<String>,
-    /// The server
-    #[arg(long, env = "STREAMER_URL", default_value = "ws://127.0.0.1:8080/ws")]
-    url: String,
-    /// Who asks: a token, as `streamer token issue` prints it
-    #[arg(long, env = "STREAMER_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
-    token: Option<String>,
-    /// A file that holds the token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    connect: Connect,
     /// Give up waiting after so many seconds; the request goes on
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u64>,
@@ -35,24 +29,12 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-fn json(text: &str) -> Result<serde_json::Value, String> {
-    serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))
-}
-
 pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     crate::block_on(run(arguments))
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let token = match (&arguments.token, &arguments.token_file) {
-        (Some(token), _) => token.clone(),
-        (None, Some(file)) => std::fs::read_to_string(file)
-            .with_context(|| format!("--token-file {} cannot be read", file.display()))?
-            .trim()
-            .to_owned(),
-        (None, None) => anyhow::bail!("say who asks: --token, --token-file or STREAMER_TOKEN"),
-    };
-    let client = Client::connect(Settings::new(&arguments.url).token(token)).await?;
+    let client = arguments.connect.client().await?;
     let following = follow(&client, arguments);
     let followed = match arguments.wait {
         None => following.await,

@@ -28,12 +28,13 @@ pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Check { path } => {
             let report = streamer_store_sqlite::check(&Settings::at(path))?;
             println!(
-                "{}: version {}, {} requests ({} open), {} artifacts",
+                "{}: version {}, {} requests ({} open), {} artifacts, {} topics",
                 path.display(),
                 report.version,
                 report.requests,
                 report.open_requests,
-                report.artifacts
+                report.artifacts,
+                report.topics
             );
             for finding in &report.findings {
                 println!("- {finding}");

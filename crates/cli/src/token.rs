@@ -61,7 +61,7 @@ pub(crate) struct Issue {
     /// What it allows, such as read,write (`permissions`)
     #[arg(long, value_delimiter = ',', default_value = "read,write")]
     permissions: Vec<String>,
-    /// The topics that it grants (`topics`)
+    /// Topics that it grants, such as orders.*,orders.eu=write,room:*=read+write (`topics`)
     #[arg(long, value_delimiter = ',')]
     topics: Vec<String>,
     /// How long it holds, in seconds

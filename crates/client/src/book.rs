@@ -17,6 +17,7 @@ use crate::{
     CallError, Closed, SendError, Update,
     backoff::patient,
     open_call::{NewCall, OpenCall, Stage, Taken},
+    topic_book::{NewTopic, TopicBook},
 };
 
 /// How often in a row the server may put a call off.
@@ -36,6 +37,7 @@ pub(crate) struct Book {
     opened: u64,
     online: bool,
     outgoing: VecDeque<String>,
+    topics: TopicBook,
 }
 
 impl Book {
@@ -48,6 +50,7 @@ impl Book {
             opened: 0,
             online: false,
             outgoing: VecDeque::new(),
+            topics: TopicBook::default(),
         }
     }
 
@@ -73,6 +76,11 @@ impl Book {
         Ok(())
     }
 
+    /// Takes a subscription. Without a connection it waits for one.
+    pub(crate) fn open_topic(&mut self, new: NewTopic) -> Result<(), SendError> {
+        self.topics.open(new, self.calls_max, &mut self.outgoing)
+    }
+
     /// A connection is there: whatever is open is sent again or resumed, in the order in which it was opened.
     pub(crate) fn connected(&mut self) {
         self.online = true;
@@ -81,11 +89,13 @@ impl Book {
         for id in in_order.into_values() {
             self.set_off(&id);
         }
+        self.topics.connected(&mut self.outgoing);
     }
 
     /// The connection will not last: what is new waits for the next one.
     pub(crate) fn hold(&mut self) {
         self.online = false;
+        self.topics.hold();
     }
 
     /// The connection is gone.
@@ -94,6 +104,7 @@ impl Book {
         self.outgoing.clear();
         self.resumes.clear();
         self.postponed.clear();
+        self.topics.disconnected();
         for call in self.calls.values_mut() {
             call.stage = Stage::Adrift;
         }
@@ -116,15 +127,18 @@ impl Book {
                 self.set_off(&id);
             }
         }
+        self.topics.attend(&mut self.outgoing);
     }
 
-    /// When the first of the postponed calls is due.
+    /// When the first of what was postponed is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.postponed.first_key_value().map(|((due, _), _)| *due)
+        let of_calls = self.postponed.first_key_value().map(|((due, _), _)| *due);
+        of_calls.into_iter().chain(self.topics.next_due()).min()
     }
 
     /// Sends what was postponed until `now`.
     pub(crate) fn retry_due(&mut self, now: Instant) {
+        self.topics.retry_due(now, &mut self.outgoing);
         while let Some(first) = self.postponed.first_entry().filter(|first| first.key().0 <= now) {
             let ((due, _), id) = first.remove_entry();
             if self.calls.get(&id).is_some_and(|call| call.stage == Stage::Postponed(due)) {
@@ -149,7 +163,9 @@ impl Book {
             ServerFrame::Restart(frame) => self.entry(&frame.request_id.clone(), Update::Restart(frame)),
             ServerFrame::Complete(frame) => self.end_of_log(&frame.request_id, Ok(frame.result)),
             ServerFrame::Error(frame) => self.error(frame),
-            ServerFrame::Event(_) | ServerFrame::Part(_) | ServerFrame::Draining(_) => {}
+            ServerFrame::Event(frame) => self.topics.event(frame, &mut self.outgoing),
+            ServerFrame::Presence(frame) => self.topics.presence(frame),
+            ServerFrame::Part(_) | ServerFrame::Draining(_) => {}
         }
     }
 
@@ -159,6 +175,7 @@ impl Book {
         for (_, call) in self.calls.drain() {
             call.end(Err(CallError::Closed(why.clone())));
         }
+        self.topics.close(why);
     }
 
     /// Sends a call's request, or resumes it once the server has it stored.
@@ -195,6 +212,9 @@ impl Book {
     }
 
     fn response(&mut self, frame: Response) {
+        if self.topics.response(&frame.request_id, &frame.data) {
+            return;
+        }
         if self.resumes.contains_key(&frame.request_id) {
             if let Some(id) = self.resumed_by(&frame.request_id) {
                 self.resumed(&id, &frame.data);
@@ -257,6 +277,9 @@ impl Book {
             debug!(code = frame.error.code.as_str(), "the server could not read a message");
             return;
         };
+        if self.topics.error(&id, &frame.error) {
+            return;
+        }
         if self.resumes.contains_key(&id) {
             if let Some(id) = self.resumed_by(&id) {
                 self.turned_away(&id, frame.error);

@@ -9,9 +9,10 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     Call, Closed, ConnectError, ConnectionState, RequestBuilder, SendError, Settings,
     dial::dial,
-    driver::{Driver, Open},
+    driver::{Driver, Open, Opened},
     mailbox::Mailbox,
     open_call::{NewCall, Opening},
+    topic_book::NewTopic,
 };
 
 /// How many calls may wait for the connection's task to take them.
@@ -19,7 +20,7 @@ const OPENING_MAX: usize = 64;
 
 /// A connection to Streamer that is made again when it breaks. Cheap to clone; all clones share it.
 ///
-/// It lives as long as one of its clones or calls. Dropping the last ends it without a farewell: see
+/// It lives as long as one of its clones, calls or subscriptions. Dropping the last ends it without a farewell: see
 /// [`close`](Self::close).
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -61,7 +62,7 @@ impl Client {
         self.shared.state.clone()
     }
 
-    /// Says goodbye to the server and ends every open call with [`Closed::ByUs`]; their requests go on. Waits until it
+    /// Says goodbye to the server and ends every open call and subscription with [`Closed::ByUs`]; requests go on. Waits until it
     /// is done.
     pub async fn close(&self) {
         self.shared.stop.cancel();
@@ -87,14 +88,21 @@ impl Client {
         };
         // Made first: if this future is dropped, so is the call, and the connection forgets it.
         let call = Call::new(self.clone(), id.clone(), mailbox.clone(), after_seq);
-        let (answer, answered) = oneshot::channel();
-        let new = NewCall { id, opening, mailbox };
-        self.shared.opening.send(Open { new, answer }).await.map_err(|_| self.closed())?;
-        answered.await.map_err(|_| self.closed())??;
+        self.hand_over(Opened::Call(NewCall { id, opening, mailbox })).await?;
         Ok(call)
     }
 
-    fn closed(&self) -> SendError {
+    pub(crate) async fn open_topic(&self, new: NewTopic) -> Result<(), SendError> {
+        self.hand_over(Opened::Topic(new)).await
+    }
+
+    async fn hand_over(&self, new: Opened) -> Result<(), SendError> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.opening.send(Open { new, answer }).await.map_err(|_| self.closed())?;
+        answered.await.map_err(|_| self.closed())?
+    }
+
+    pub(crate) fn closed(&self) -> SendError {
         SendError::Closed(match &*self.shared.state.borrow() {
             ConnectionState::Closed(why) => why.clone(),
             _ => Closed::ByUs,

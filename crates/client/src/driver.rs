@@ -17,16 +17,24 @@ use crate::{
     dial::{Socket, dial},
     line::{Heard, Line, Lost},
     open_call::NewCall,
+    topic_book::NewTopic,
 };
 
 /// A connection that lasted so long was a good one: the backoff begins anew after it.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// A call to take, and where to say whether it was taken.
+/// Something to take, and where to say whether it was taken.
 #[derive(Debug)]
 pub(crate) struct Open {
-    pub(crate) new: NewCall,
+    pub(crate) new: Opened,
     pub(crate) answer: oneshot::Sender<Result<(), SendError>>,
+}
+
+/// What a caller has just made.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    Call(NewCall),
+    Topic(NewTopic),
 }
 
 pub(crate) struct Driver {
@@ -209,7 +217,10 @@ impl Driver {
 
     fn open(&mut self, Open { new, answer }: Open) {
         // A caller who no longer waits has dropped the call.
-        let _ = answer.send(self.book.open(new));
+        let _ = answer.send(match new {
+            Opened::Call(call) => self.book.open(call),
+            Opened::Topic(topic) => self.book.open_topic(topic),
+        });
     }
 
     /// Tries until there is a connection, or none will be.

@@ -2,7 +2,9 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use streamer_protocol::{Details, ErrorBody, ErrorCode, InvalidAction, InvalidRequestId, Retry};
+use streamer_protocol::{
+    Details, ErrorBody, ErrorCode, InvalidAction, InvalidRequestId, InvalidTopic, Retry,
+};
 
 use crate::Closed;
 
@@ -82,6 +84,15 @@ pub enum SendError {
     /// See [`RequestId`](crate::RequestId).
     #[error(transparent)]
     Id(#[from] InvalidRequestId),
+    /// See [`Topic`](streamer_protocol::Topic).
+    #[error(transparent)]
+    Topic(#[from] InvalidTopic),
+    /// A request's updates are followed by [`Client::resume`](crate::Client::resume).
+    #[error("a request's topic is followed by resuming the request")]
+    RequestTopic,
+    /// This client has a [`Subscription`](crate::Subscription) to this topic.
+    #[error("this client is subscribed to this topic")]
+    AlreadySubscribed,
     /// The payload or the metadata does not print as JSON.
     #[error("not printable as JSON")]
     Unprintable(#[from] serde_json::Error),
@@ -97,7 +108,7 @@ pub enum SendError {
         bytes_max: usize,
     },
     /// See [`Settings::calls_max`](crate::Settings::calls_max).
-    #[error("too many calls are open")]
+    #[error("too many calls or subscriptions are open")]
     TooManyCalls,
     /// This client has an open [`Call`](crate::Call) for this id.
     #[error("a call with this id is open")]

@@ -21,6 +21,23 @@
 //! # }
 //! ```
 //!
+//! A [`Subscription`] to a topic lasts over connections in the same way:
+//!
+//! ```no_run
+//! # use streamer_client::{CallError, Client, TopicUpdate};
+//! # async fn example(client: Client) -> Result<(), CallError> {
+//! let mut orders = client.subscribe("orders.eu").begin().await?;
+//! while let Some(update) = orders.next().await? {
+//!     match update {
+//!         TopicUpdate::Message(event) => println!("{}: {}", event.offset, event.data.as_str()),
+//!         TopicUpdate::Subscribed(anew) => println!("some were lost: {:?}", anew.lost),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What is bounded, and by which setting, stands at [`Settings`].
 
 mod backoff;
@@ -32,6 +49,7 @@ mod collected;
 mod dial;
 mod driver;
 mod error;
+mod inbox;
 mod line;
 mod mailbox;
 mod open_call;
@@ -39,6 +57,8 @@ mod request;
 mod settings;
 mod state;
 mod token;
+mod topic;
+mod topic_book;
 mod track;
 mod update;
 
@@ -52,7 +72,10 @@ pub use request::RequestBuilder;
 pub use settings::Settings;
 pub use state::{Closed, ConnectionState};
 pub use token::TokenPlacement;
+pub use topic::{Subscription, SubscriptionBuilder, TopicUpdate};
 pub use update::Update;
 
 pub use streamer_protocol as protocol;
-pub use streamer_protocol::{CloseCode, ErrorCode, Json, RequestId, RequestStatus};
+pub use streamer_protocol::{
+    CloseCode, ErrorCode, Event, Json, Position, Present, Published, RequestId, RequestStatus, Subscribed,
+};

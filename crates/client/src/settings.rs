@@ -112,13 +112,13 @@ impl Settings {
         Self { joined_bytes_max, ..self }
     }
 
-    /// How many calls may be open at once: 1024.
+    /// How many calls may be open at once, and how many subscriptions: 1024.
     #[must_use]
     pub fn calls_max(self, calls_max: usize) -> Self {
         Self { calls_max, ..self }
     }
 
-    /// How many updates wait for the reader of one call: 256, at least 1. When it is full, progress collapses to
+    /// How many updates wait for the reader of one call or subscription: 256, at least 1. When a call's are full, progress collapses to
     /// the newest; what does not fit even so is fetched from the server's log once the reader comes back.
     #[must_use]
     pub fn updates_max(self, updates_max: usize) -> Self {

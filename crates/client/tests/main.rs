@@ -9,3 +9,4 @@ mod golden;
 mod reader;
 #[cfg(feature = "tls")]
 mod tls;
+mod topics;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use streamer_demo::{Settings, data, routes};
 use streamer_engine::{
-    Credentials, Engine, Frame, Ports, Session,
+    Credentials, Engine, Frame, Ports, Rights, Session,
     protocol::{CloseCode, ConnectionId, ErrorBody, ErrorCode, TenantId, Timestamp, UserId},
     push::{self, Push},
     store::{ArtifactId, Artifacts, ConnectionRecord, WorkerId},
@@ -51,6 +51,10 @@ impl Push for Wire {
 struct NoRefresh;
 
 impl Credentials for NoRefresh {
+    fn rights(&self) -> Arc<Rights> {
+        Arc::default()
+    }
+
     fn refresh(&self, _token: &str) -> Result<Timestamp, ErrorBody> {
         Err(ErrorBody { code: ErrorCode::Unauthorized, message: String::new(), details: None, retry: None })
     }

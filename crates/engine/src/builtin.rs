@@ -3,7 +3,9 @@
 use std::{pin::Pin, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use streamer_protocol::{ErrorBody, ErrorCode, Json, RequestId, RequestStatus, Response, ServerFrame};
+use streamer_protocol::{
+    ErrorBody, ErrorCode, Json, RequestId, RequestStatus, Response, ServerFrame, Timestamp, Topic,
+};
 
 use crate::{
     Frame, RequestView,
@@ -12,7 +14,8 @@ use crate::{
     failure::Verdict,
     handler,
     session::Session,
-    store::{PageQuery, RequestFilter},
+    store::{PageQuery, Record, RequestFilter},
+    topics,
 };
 
 /// How many requests one page of `requests` has, unless asked otherwise, and at most.
@@ -30,6 +33,10 @@ pub(crate) enum Builtin {
     Resume,
     Cancel,
     Requests,
+    Subscribe,
+    Unsubscribe,
+    Publish,
+    Presence,
 }
 
 impl Builtin {
@@ -43,6 +50,10 @@ impl Builtin {
             "resume" => Self::Resume,
             "cancel" => Self::Cancel,
             "requests" => Self::Requests,
+            "subscribe" => Self::Subscribe,
+            "unsubscribe" => Self::Unsubscribe,
+            "publish" => Self::Publish,
+            "presence" => Self::Presence,
             _ => return None,
         })
     }
@@ -57,6 +68,14 @@ pub(crate) enum Answer {
 #[derive(Deserialize)]
 struct Refresh {
     token: String,
+}
+
+#[derive(Serialize)]
+struct Refreshed {
+    expires_at: Timestamp,
+    /// The topics that the new token does not allow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unsubscribed: Vec<Topic>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +117,7 @@ pub(crate) fn answer(
             #[derive(Serialize)]
             struct Echo {
                 echo: Json,
-                timestamp: streamer_protocol::Timestamp,
+                timestamp: Timestamp,
             }
             respond(core, id, &Echo { echo: payload, timestamp: now })
         }
@@ -109,10 +128,15 @@ pub(crate) fn answer(
         }
         Builtin::Refresh => match read::<Refresh>(&payload) {
             Err(error) => refuse(core, id, error),
-            Ok(Refresh { token }) => match session.refresh(&token) {
-                Ok(expires_at) => respond(core, id, &serde_json::json!({ "expires_at": expires_at })),
-                Err(error) => refuse(core, id, error),
-            },
+            Ok(Refresh { token }) => later(core, session, id, |core, session, id| async move {
+                Some(match session.refresh(&token) {
+                    Ok(expires_at) => {
+                        let unsubscribed = topics::keep_to_rights(&core, &session).await;
+                        response(&core, &id, &Refreshed { expires_at, unsubscribed })
+                    }
+                    Err(error) => core.error(Some(id), error),
+                })
+            }),
         },
         Builtin::Status => match read::<Named>(&payload) {
             Err(error) => refuse(core, id, error),
@@ -149,6 +173,10 @@ pub(crate) fn answer(
                 })
             }),
         },
+        Builtin::Subscribe => topic(core, session, id, &payload, topics::subscribe),
+        Builtin::Unsubscribe => topic(core, session, id, &payload, topics::unsubscribe),
+        Builtin::Publish => topic(core, session, id, &payload, topics::publish),
+        Builtin::Presence => topic(core, session, id, &payload, topics::presence),
         Builtin::Resume => match read::<Resume>(&payload) {
             Err(error) => refuse(core, id, error),
             Ok(wanted) => later(core, session, id, |core, session, id| async move {
@@ -171,22 +199,48 @@ impl List {
 
 /// Answers where the request stands, then its log from above `after_seq`, then what follows.
 async fn resume(core: Arc<Core>, session: Arc<Session>, id: RequestId, wanted: Resume) -> Option<Frame> {
-    let key = session.caller.key(wanted.request_id);
-    let Ok(listener) = core.live.hold(&session, &key) else {
+    #[derive(Serialize)]
+    struct Standing {
+        request_id: RequestId,
+        status: RequestStatus,
+        last_seq: u64,
+    }
+    let standing = |record: &Record| {
+        let summary = &record.summary;
+        let request_id = summary.key.id.clone();
+        Resumed {
+            answer: Standing { request_id, status: summary.status, last_seq: summary.last_seq },
+            after: wanted.after_seq.min(summary.last_seq),
+        }
+    };
+    follow(&core, &session, id, wanted.request_id, standing).await
+}
+
+/// How the following of a request begins: by this answer, then with its log above `after`.
+pub(crate) struct Resumed<A> {
+    pub(crate) answer: A,
+    pub(crate) after: u64,
+}
+
+/// Has a connection follow one of its user's requests.
+pub(crate) async fn follow<A: Serialize>(
+    core: &Arc<Core>,
+    session: &Arc<Session>,
+    id: RequestId,
+    request: RequestId,
+    resumed: impl FnOnce(&Record) -> Resumed<A>,
+) -> Option<Frame> {
+    let key = session.caller.key(request);
+    let Ok(listener) = core.live.hold(session, &key) else {
         return Some(core.error(Some(id), core.too_many_followed()));
     };
-    match engine::find(&core, &key).await {
+    match engine::find(core, &key).await {
         Ok(record) => {
-            let standing = serde_json::json!({
-                "request_id": key.id,
-                "status": record.summary.status,
-                "last_seq": record.summary.last_seq,
-            });
-            let after = wanted.after_seq.min(record.summary.last_seq);
+            let Resumed { answer, after } = resumed(&record);
             // What an earlier listener of this connection sends comes before the answer, or not at all.
             let heard = core.live.supersede(&listener).await;
             // Whoever is gone by now resumes again.
-            let told = core.live.tell(&session, response(&core, &id, &standing)).await;
+            let told = core.live.tell(session, response(core, &id, &answer)).await;
             if heard && told.is_ok() {
                 core.catch_up(&listener, after, record.summary.status.is_final()).await;
             } else {
@@ -198,6 +252,23 @@ async fn resume(core: Arc<Core>, session: Arc<Session>, id: RequestId, wanted: R
             core.live.remove(&listener);
             Some(core.error(Some(id), error))
         }
+    }
+}
+
+/// Reads the payload of an action of topics and sees to it.
+fn topic<P: DeserializeOwned, Answering>(
+    core: &Arc<Core>,
+    session: &Arc<Session>,
+    id: &RequestId,
+    payload: &Json,
+    action: impl FnOnce(Arc<Core>, Arc<Session>, RequestId, P) -> Answering,
+) -> Answer
+where
+    Answering: Future<Output = Option<Frame>> + Send + 'static,
+{
+    match read::<P>(payload) {
+        Err(error) => refuse(core, id, error),
+        Ok(wanted) => later(core, session, id, |core, session, id| action(core, session, id, wanted)),
     }
 }
 
@@ -228,7 +299,7 @@ fn refuse(core: &Core, id: &RequestId, error: ErrorBody) -> Answer {
     Answer::Now(core.error(Some(id.clone()), error))
 }
 
-fn response<T: Serialize + ?Sized>(core: &Core, id: &RequestId, data: &T) -> Frame {
+pub(crate) fn response<T: Serialize + ?Sized>(core: &Core, id: &RequestId, data: &T) -> Frame {
     let data = Json::of(data).expect("our own answers print");
     let timestamp = core.clock.now();
     ServerFrame::Response(Response { request_id: id.clone(), success: true, data, timestamp }).into()

@@ -4,12 +4,14 @@ use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use streamer_protocol::{Action, ErrorCode, Json, RequestId, TenantId, UserId};
+use streamer_protocol::{Action, ErrorCode, Json, Published, RequestId, TenantId, Topic, UserId};
 
 use crate::{
     Failure,
+    engine::publish,
     run::{Run, too_large},
-    store::{ArtifactId, ErrorKind, NewArtifact},
+    store::{ArtifactId, ErrorKind, NewArtifact, TopicKey},
+    topics::Publication,
 };
 
 /// A handler's view of the request that it runs. Cheap to clone.
@@ -117,6 +119,22 @@ impl Context {
     #[must_use]
     pub fn restored<S: DeserializeOwned>(&self) -> Option<S> {
         self.run.checkpoint.as_ref()?.get().ok()
+    }
+
+    /// Publishes a message to a topic of the request's tenant, as the server: to any but a request's. An attempt that
+    /// is repeated publishes again.
+    pub async fn publish<T: Serialize + ?Sized>(&self, topic: &str, data: &T) -> Result<Published, Failure> {
+        self.run.check()?;
+        let topic = Topic::parse(topic).map_err(Failure::retry)?;
+        let key = TopicKey::new(self.run.key.tenant.clone(), topic);
+        let data = Json::of(data).map_err(Failure::retry)?;
+        match publish(&self.run.core, Publication { key, data, source: None }).await {
+            Ok(published) => Ok(published.expect("only a source's are dropped")),
+            Err(error) if error.code == ErrorCode::PayloadTooLarge => {
+                Err(Failure::reject(error.message).code(error.code))
+            }
+            Err(error) => Err(Failure::retry(format!("{}: {}", error.code, error.message))),
+        }
     }
 
     /// Keeps a file for the request's owner.

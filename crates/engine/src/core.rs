@@ -21,6 +21,7 @@ use crate::{
     run::Run,
     session::Session,
     store::{self, ErrorKind, LogEntry, RequestKey, RunningMax, SharedStore, Summary, WorkerId},
+    topics::Topics,
 };
 
 /// Between the tries of one write to the store.
@@ -40,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) worker: WorkerId,
     pub(crate) settings: Settings,
     pub(crate) live: Live,
+    pub(crate) topics: Topics,
     pub(crate) running: Running,
     pub(crate) begun: Begun,
     pub(crate) renewal: Renewal,

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
-use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, Request, RequestStatus, TenantId};
+use streamer_protocol::{
+    ConnectionId, ErrorBody, ErrorCode, Json, Present, Published, Request, RequestStatus, TenantId,
+};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -22,8 +24,9 @@ use crate::{
     session::{Caller, Credentials, Session},
     store::{
         self, Cancelled, ConnectionFilter, ConnectionRecord, EntryBody, ErrorKind, Outcome, Page, PageQuery,
-        Record, RequestFilter, RequestKey, SharedStore, Summary, Usage, WorkerId,
+        Record, RequestFilter, RequestKey, SharedStore, SourcePosition, Summary, TopicKey, Usage, WorkerId,
     },
+    topics::{self, Publication, Topics},
     worker,
 };
 
@@ -74,6 +77,7 @@ impl Engine {
         let Ports { store, push, clock, random, handlers } = ports;
         let live =
             Live::new(Arc::clone(&push), settings.listener_buffer_max, settings.connection_listeners_max);
+        let topics = Topics::new(Arc::clone(&push), settings.topics.clone());
         let sender = Arc::new(Sender::new(
             Arc::clone(&store),
             Arc::clone(&push),
@@ -90,6 +94,7 @@ impl Engine {
             worker,
             settings,
             live,
+            topics,
             running: Running::default(),
             begun: Begun::default(),
             renewal: Renewal::default(),
@@ -117,6 +122,7 @@ impl Engine {
     /// the store could not forget now expires.
     pub async fn disconnect(&self, session: &Session) {
         self.core.live.forget(session);
+        topics::forget(&self.core, session).await;
         self.sender.forget(&session.connection);
         if let Err(e) = self.core.persist(|| self.core.store.disconnect(&session.connection)).await {
             warn!(error = %e, connection_id = %session.connection, "a connection's record could not be removed");
@@ -238,6 +244,30 @@ impl Engine {
         }
     }
 
+    /// Publishes a message as the server: to any topic but a request's. The answer comes once the message is as safe
+    /// as the topic's history promises, and is on its way to all who follow.
+    pub async fn publish(&self, key: &TopicKey, data: Json) -> Result<Published, ErrorBody> {
+        let published = publish(&self.core, Publication { key: key.clone(), data, source: None }).await?;
+        Ok(published.expect("only a source's are dropped"))
+    }
+
+    /// Publishes a message of a source that may repeat itself: `None` if it was published to this topic before, by
+    /// the source's position. A durable topic remembers that for as long as it is remembered itself, others for as
+    /// long as they live in this process.
+    pub async fn publish_from(
+        &self,
+        key: &TopicKey,
+        data: Json,
+        source: SourcePosition,
+    ) -> Result<Option<Published>, ErrorBody> {
+        publish(&self.core, Publication { key: key.clone(), data, source: Some(source) }).await
+    }
+
+    /// Who is on a topic, by this process's knowledge.
+    pub async fn present(&self, key: &TopicKey) -> Present {
+        topics::present(&self.core, key).await
+    }
+
     /// Works on the queue until `stop`: reclaims what a former life of this worker left, then claims, runs,
     /// renews and tidies up. Then lets what runs come to its end within `deadline`, and gives up the leases of
     /// the rest.
@@ -266,6 +296,7 @@ impl Engine {
             stopping,
             claiming,
             worker::tidy(Arc::clone(core), stop.clone()),
+            worker::tidy_topics(Arc::clone(core), stop.clone()),
             worker::measure(Arc::clone(core), stop.clone()),
             handlers::watch(Arc::clone(core), stop.clone()),
             worker::renew(Arc::clone(core), drained.clone()),
@@ -283,6 +314,20 @@ fn page_refusal(core: &Core, e: &store::Error, cursor_at: &str) -> ErrorBody {
         ErrorKind::Invalid => unknown_cursor(cursor_at),
         _ => refusal(core, e),
     }
+}
+
+pub(crate) async fn publish(
+    core: &Arc<Core>,
+    publication: Publication,
+) -> Result<Option<Published>, ErrorBody> {
+    if publication.key.topic.request().is_some() {
+        let message = "a request's topic carries its log, and nothing else";
+        return Err(ErrorBody::new(ErrorCode::Forbidden, message));
+    }
+    let publishing = Arc::clone(core);
+    // In a task of its own: the caller may go away at any moment, but what is kept must be told.
+    let publishing = core.tasks.spawn(async move { topics::publish_message(&publishing, publication).await });
+    publishing.await.unwrap_or_else(|_| Err(refusal(core, &ErrorKind::Closed.into())))
 }
 
 pub(crate) async fn find(core: &Core, key: &RequestKey) -> Result<Record, ErrorBody> {

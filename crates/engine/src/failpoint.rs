@@ -72,6 +72,10 @@ steps! {
     Keep = "keep",
     /// [`Artifacts::purge_artifacts`](crate::store::Artifacts::purge_artifacts)
     PurgeArtifacts = "purge_artifacts",
+    /// [`TopicLog::append_messages`](crate::store::TopicLog::append_messages)
+    AppendMessages = "append_messages",
+    /// [`TopicLog::purge_topics`](crate::store::TopicLog::purge_topics)
+    PurgeTopics = "purge_topics",
     /// The file is brought to this version's schema.
     Migrate = "migrate",
     /// A group of writes, from its beginning until everybody is answered.

@@ -1,4 +1,4 @@
-//! The engine of Streamer: requests, handlers and connections, with the ports they need.
+//! The engine of Streamer: requests, handlers, topics and connections, with the ports they need.
 //!
 //! A request's way: a door hands its text to [`Engine::accept`]; short work is answered at once, long work is
 //! stored (`enqueue`), claimed by a worker, run by its handler, and logged (`append`, `finish`) before it is
@@ -37,6 +37,7 @@ mod settings;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod topics;
 mod view;
 mod worker;
 
@@ -52,4 +53,5 @@ pub use sender::{BreakerSettings, BreakerState, Broadcast, ConnectionHealth, Sen
 pub use session::{Caller, Credentials, Session};
 pub use settings::Settings;
 pub use streamer_protocol as protocol;
+pub use topics::{HistoryRule, Rights, TopicSettings};
 pub use view::RequestView;

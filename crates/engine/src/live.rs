@@ -351,6 +351,17 @@ impl Live {
         }
     }
 
+    /// Takes a connection's listeners of a request away: it hears nothing of it after this. Whether there were some.
+    pub(crate) async fn leave(&self, session: &Session, key: &RequestKey) -> bool {
+        let mut of_connection = self.of(key).unwrap_or_default();
+        of_connection.retain(|listener| listener.session.connection == session.connection);
+        for listener in &of_connection {
+            *listener.state.lock().await = State::Ended;
+            self.remove(listener);
+        }
+        !of_connection.is_empty()
+    }
+
     /// Whether anyone here follows the request.
     pub(crate) fn is_followed(&self, key: &RequestKey) -> bool {
         self.listeners.lock().contains_key(key)

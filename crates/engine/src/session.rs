@@ -1,12 +1,19 @@
 //! Who is on the other end of a connection.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
-use streamer_protocol::{ConnectionId, ErrorBody, RequestId, TenantId, Timestamp, UserId};
+use streamer_protocol::{ConnectionId, ErrorBody, RequestId, TenantId, Timestamp, Topic, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{handlers::Started, store::RequestKey};
+use crate::{
+    handlers::Started,
+    store::{RequestKey, TopicKey},
+    topics::Rights,
+};
 
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +30,19 @@ impl Caller {
     pub fn key(&self, id: RequestId) -> RequestKey {
         RequestKey::new(self.tenant.clone(), self.user.clone(), id)
     }
+
+    /// The name of a topic of this caller's tenant: there is no way to name another's.
+    #[must_use]
+    pub fn topic(&self, topic: Topic) -> TopicKey {
+        TopicKey::new(self.tenant.clone(), topic)
+    }
 }
 
 /// Takes a connection's fresh token.
 pub trait Credentials: Send + Sync {
+    /// What the newest token allows.
+    fn rights(&self) -> Arc<Rights>;
+
     /// Checks the token: it must be valid, and of the same user and tenant. Answers until when it holds.
     fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody>;
 }
@@ -43,7 +59,14 @@ pub struct Session {
     pub(crate) follows: Mutex<Option<HashSet<RequestId>>>,
     /// The start of the short request that came last; see `handlers`.
     pub(crate) turn: Mutex<Option<Started>>,
+    /// The topics that it is subscribed to, or about to be, until it has ended, each with its newest subscription; see
+    /// `topics`.
+    pub(crate) subscriptions: Mutex<Option<BTreeMap<Topic, u64>>>,
 }
+
+/// The connection is subscribed to as many topics as it may be.
+#[derive(Debug)]
+pub(crate) struct TooManySubscriptions;
 
 impl Session {
     pub(crate) fn new(
@@ -55,7 +78,49 @@ impl Session {
         let in_flight = Arc::new(Semaphore::new(in_flight_max));
         let follows = Mutex::new(Some(HashSet::new()));
         let turn = Mutex::default();
-        Arc::new(Self { connection, caller, in_flight, credentials, follows, turn })
+        let subscriptions = Mutex::new(Some(BTreeMap::new()));
+        Arc::new(Self { connection, caller, in_flight, credentials, follows, turn, subscriptions })
+    }
+
+    pub(crate) fn rights(&self) -> Arc<Rights> {
+        self.credentials.rights()
+    }
+
+    /// Notes a subscription, in the place of an earlier one. That of a session which has ended comes to nothing.
+    pub(crate) fn subscribe(
+        &self,
+        topic: &Topic,
+        serial: u64,
+        max: usize,
+    ) -> Result<(), TooManySubscriptions> {
+        if let Some(subscriptions) = &mut *self.subscriptions.lock() {
+            if !subscriptions.contains_key(topic) && subscriptions.len() >= max {
+                return Err(TooManySubscriptions);
+            }
+            subscriptions.insert(topic.clone(), serial);
+        }
+        Ok(())
+    }
+
+    /// Whether it subscribes to nothing any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.subscriptions.lock().is_none()
+    }
+
+    /// Whether this is the newest subscription to the topic.
+    pub(crate) fn is_subscribed(&self, topic: &Topic, serial: u64) -> bool {
+        self.subscriptions.lock().as_ref().is_some_and(|known| known.get(topic) == Some(&serial))
+    }
+
+    /// Forgets the subscription to a topic. Whether there was one.
+    pub(crate) fn unsubscribe(&self, topic: &Topic) -> bool {
+        self.subscriptions.lock().as_mut().is_some_and(|known| known.remove(topic).is_some())
+    }
+
+    /// Forgets this subscription to a topic, if it is the newest. Whether it was.
+    pub(crate) fn unsubscribe_if(&self, topic: &Topic, serial: u64) -> bool {
+        let is_newest = self.is_subscribed(topic, serial);
+        is_newest && self.unsubscribe(topic)
     }
 
     pub(crate) fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {

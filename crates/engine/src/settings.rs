@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{backoff::Backoff, sender::BreakerSettings, store::Quota};
+use crate::{backoff::Backoff, sender::BreakerSettings, store::Quota, topics::TopicSettings};
 
 /// How the engine behaves. `Settings::default()` suits a server.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct Settings {
     pub connection_listeners_max: usize,
     /// How many entries are held for a client that is reading its log; what is above is read again.
     pub listener_buffer_max: usize,
+    /// What topics keep, and how much there may be of them.
+    pub topics: TopicSettings,
     /// When sends to a connection are given up for a while.
     pub breaker: BreakerSettings,
     /// How long before a connection's record may be removed, whatever became of it.
@@ -92,6 +94,7 @@ impl Default for Settings {
             connection_in_flight_max: 64,
             connection_listeners_max: 1024,
             listener_buffer_max: 256,
+            topics: TopicSettings::default(),
             breaker: BreakerSettings::default(),
             connection_ttl: Duration::from_secs(24 * 60 * 60),
         }

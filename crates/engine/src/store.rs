@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod request;
 mod share;
+mod topic;
 
 use std::sync::Arc;
 
@@ -22,6 +23,10 @@ pub use request::{
     ProgressState, Promoted, Record, Renewed, RequestFilter, RequestKey, Summary, WorkerId,
 };
 pub use share::{Priority, Quota, RunningMax, Usage};
+pub use topic::{
+    Append, AppendId, Appended, Keep, Message, NewMessage, SourcePosition, TopicHead, TopicKey, TopicLog,
+    TopicQuota, TopicUsage,
+};
 
 /// One page of a longer list.
 #[derive(Debug, Clone)]
@@ -218,8 +223,8 @@ pub trait Artifacts: Send + Sync {
 }
 
 /// Everything the engine needs; adapters never name this trait.
-pub trait Store: Connections + Requests + Artifacts {}
-impl<T: Connections + Requests + Artifacts> Store for T {}
+pub trait Store: Connections + Requests + Artifacts + TopicLog {}
+impl<T: Connections + Requests + Artifacts + TopicLog> Store for T {}
 
 /// A store that is chosen at start.
 pub type SharedStore = Arc<dyn Store>;

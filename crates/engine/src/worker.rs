@@ -20,6 +20,9 @@ const CLAIM_MAX: usize = 256;
 /// At most so many records are removed in one step.
 const PURGE_MAX: u32 = 500;
 
+/// How often topics are looked through for those that may go.
+const TOPICS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// For giving up the leases of what was stopped, beyond the deadline.
 const RELEASE_TIME: Duration = Duration::from_secs(1);
 
@@ -136,6 +139,7 @@ pub(crate) async fn tidy(core: Arc<Core>, stop: CancellationToken) {
             ("requests", purge(&stop, || store.purge_requests(now, PURGE_MAX)).await),
             ("artifacts", purge(&stop, || store.purge_artifacts(now, PURGE_MAX)).await),
             ("connections", purge(&stop, || store.purge_connections(now, PURGE_MAX)).await),
+            ("messages of topics", purge(&stop, || store.purge_topics(now, PURGE_MAX)).await),
         ] {
             match removed {
                 Ok(0) => {}
@@ -162,6 +166,14 @@ where
     Ok(removed)
 }
 
+/// Lets go the topics that nothing holds here any more, until `stop`.
+pub(crate) async fn tidy_topics(core: Arc<Core>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        core.topics.tidy(core.clock.now());
+        pause(TOPICS_INTERVAL, &stop).await;
+    }
+}
+
 /// Shows the engine's sizes as metrics, until `stop`.
 pub(crate) async fn measure(core: Arc<Core>, stop: CancellationToken) {
     while !stop.is_cancelled() {
@@ -173,6 +185,10 @@ pub(crate) async fn measure(core: Arc<Core>, stop: CancellationToken) {
         }
         metrics::gauge!("streamer_requests_running").set(core.running.count() as f64);
         metrics::gauge!("streamer_requests_followed").set(core.live.followed() as f64);
+        if let Ok(usage) = core.store.topic_usage().await {
+            metrics::gauge!("streamer_topic_history_bytes", "history" => "durable").set(usage.bytes as f64);
+        }
+        core.topics.measure();
         pause(Duration::from_secs(5), &stop).await;
     }
 }

@@ -17,3 +17,4 @@ mod stop;
 mod support;
 mod takeover;
 mod threads;
+mod topics;

@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use streamer_engine::{
-    Credentials, Engine, Handlers, Ports, Router, Settings,
+    Credentials, Engine, Handlers, Ports, Rights, Router, Settings,
     clock::Clock,
     protocol::{ConnectionId, ErrorBody, ErrorCode, TenantId, Timestamp, UserId},
     store::{ConnectionRecord, RequestKey, SharedStore, WorkerId},
@@ -129,7 +130,7 @@ impl Node {
 
     /// Connects the user `ada` of a tenant.
     pub(crate) async fn connect_of(&self, tenant: &str) -> Client {
-        self.connect_as(&format!("of {tenant}"), tenant, "ada", |fake, id| fake.open(id)).await
+        self.connect_as(&format!("of {tenant}"), "ada", tenant, Rights::new(true, true, [])).await
     }
 
     pub(crate) async fn connect_with(
@@ -138,18 +139,25 @@ impl Node {
         user: &str,
         open: impl FnOnce(&FakeConnections, &ConnectionId),
     ) -> Client {
-        self.connect_as(connection, "acme", user, open).await
-    }
-
-    async fn connect_as(
-        &self,
-        connection: &str,
-        tenant: &str,
-        user: &str,
-        open: impl FnOnce(&FakeConnections, &ConnectionId),
-    ) -> Client {
         let id = ConnectionId::new(connection);
         open(&self.fake, &id);
+        self.enter(id, user, "acme", Rights::new(true, true, [])).await
+    }
+
+    /// A connection of any tenant, with these rights.
+    pub(crate) async fn connect_as(
+        &self,
+        connection: &str,
+        user: &str,
+        tenant: &str,
+        rights: Rights,
+    ) -> Client {
+        let id = ConnectionId::new(connection);
+        self.fake.open(&id);
+        self.enter(id, user, tenant, rights).await
+    }
+
+    async fn enter(&self, id: ConnectionId, user: &str, tenant: &str, rights: Rights) -> Client {
         let record = ConnectionRecord {
             id,
             user: UserId::new(user),
@@ -161,7 +169,7 @@ impl Node {
             ip_address: None,
             expires_at: BEGIN + Duration::from_secs(24 * 60 * 60),
         };
-        let session = self.engine.connect(&record, Arc::new(OneToken)).await.expect("the store works");
+        let session = self.engine.connect(&record, Tokens::with(rights)).await.expect("the store works");
         Client::new(self.engine.clone(), Arc::clone(&self.fake), session)
     }
 }
@@ -172,13 +180,27 @@ pub(crate) fn key(id: &str) -> RequestKey {
     RequestKey::new(TenantId::new("acme"), UserId::new("ada"), id)
 }
 
-/// Takes the token `fresh`, and no other.
-struct OneToken;
+/// Takes the token `fresh`, and `fresh` with grants after it, and no other.
+struct Tokens(Mutex<Arc<Rights>>);
 
-impl Credentials for OneToken {
+impl Tokens {
+    fn with(rights: Rights) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Arc::new(rights))))
+    }
+}
+
+impl Credentials for Tokens {
+    fn rights(&self) -> Arc<Rights> {
+        Arc::clone(&self.0.lock())
+    }
+
     fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {
-        match token {
-            "fresh" => Ok(BEGIN + Duration::from_secs(60)),
+        let mut words = token.split(' ');
+        match words.next() {
+            Some("fresh") => {
+                *self.0.lock() = Arc::new(Rights::new(false, false, words));
+                Ok(BEGIN + Duration::from_secs(60))
+            }
             _ => Err(ErrorBody::new(ErrorCode::Unauthorized, "not valid")),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorCode, Json, RequestId, Timestamp};
+use crate::{Epoch, ErrorCode, Json, RequestId, Timestamp, Topic, UserId};
 
 /// One message of the server. On the wire an object whose `type` names the variant in snake case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,6 +20,7 @@ pub enum ServerFrame {
     Complete(Complete),
     Error(ErrorFrame),
     Event(Event),
+    Presence(Presence),
     Part(Part),
     Draining(Draining),
 }
@@ -226,15 +227,41 @@ pub struct Retry {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// The topic inside the subscriber's tenant.
-    pub topic: String,
+    pub topic: Topic,
     /// Which life of the topic: offsets compare only within one.
-    pub epoch: String,
-    /// Its place in that life.
+    pub epoch: Epoch,
+    /// Its place in that life: 1 for the first message, and one more for each that follows.
     pub offset: u64,
     /// What was published.
     pub data: Json,
     /// When it was published.
     pub timestamp: Timestamp,
+}
+
+/// Somebody came to a topic or left it: only for subscriptions that asked for it. Not in the topic's history, and
+/// without a place in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Presence {
+    /// The topic inside the subscriber's tenant.
+    pub topic: Topic,
+    /// What happened.
+    pub change: PresenceChange,
+    /// Who came or left.
+    pub user_id: UserId,
+    /// When it happened.
+    pub timestamp: Timestamp,
+}
+
+/// What happened on a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceChange {
+    /// The first of a user's connections subscribed.
+    Join,
+    /// The last of a user's connections is gone.
+    Leave,
 }
 
 /// A piece of a message that was too large for the gateway; see [`PartJoiner`](crate::PartJoiner).
@@ -307,6 +334,7 @@ impl ServerFrame {
             "complete" => Self::Complete(serde_json::from_str(text)?),
             "error" => Self::Error(serde_json::from_str(text)?),
             "event" => Self::Event(serde_json::from_str(text)?),
+            "presence" => Self::Presence(serde_json::from_str(text)?),
             "part" => Self::Part(serde_json::from_str(text)?),
             "draining" => Self::Draining(serde_json::from_str(text)?),
             _ => return Err(UnreadableFrame::UnknownType(r#type)),
@@ -330,7 +358,7 @@ impl ServerFrame {
             Self::Restart(f) => Some(&f.request_id),
             Self::Complete(f) => Some(&f.request_id),
             Self::Error(f) => f.request_id.as_ref(),
-            Self::Event(_) | Self::Part(_) | Self::Draining(_) => None,
+            Self::Event(_) | Self::Presence(_) | Self::Part(_) | Self::Draining(_) => None,
         }
     }
 

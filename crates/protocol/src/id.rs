@@ -80,6 +80,8 @@ macro_rules! free_id {
     };
 }
 
+pub(crate) use {free_id, text_id};
+
 free_id! {
     /// One live connection, named by the server (or, on AWS, by API Gateway).
     ConnectionId

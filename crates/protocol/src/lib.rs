@@ -18,12 +18,14 @@ mod request;
 pub mod schema;
 mod status;
 mod timestamp;
+mod topic;
+mod topic_action;
 
 pub use close::{CloseCode, Reconnect};
 pub use code::ErrorCode;
 pub use frame::{
     Acknowledgment, Chunk, Complete, Details, Draining, ErrorBody, ErrorFrame, Event, FieldProblem, Part,
-    Progress, Response, Restart, Retry, ServerFrame, UnreadableFrame,
+    Presence, PresenceChange, Progress, Response, Restart, Retry, ServerFrame, UnreadableFrame,
 };
 pub use id::{
     Action, ConnectionId, InvalidAction, InvalidRequestId, REQUEST_ID_CHARS_MAX, RequestId, TenantId, UserId,
@@ -33,3 +35,8 @@ pub use part::{JoinError, PartJoiner, split};
 pub use request::{InvalidRequest, MESSAGE_BYTES_MAX, Request};
 pub use status::{QUEUED, RequestStatus};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use topic::{Epoch, InvalidTopic, TOPIC_CHARS_MAX, Topic};
+pub use topic_action::{
+    History, Lost, OfTopic, Position, Present, PresentUser, Publish, Published, Subscribe, Subscribed,
+    Unsubscribed,
+};

@@ -60,8 +60,11 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
 
 #[test]
 fn every_file_says_what_it_is_about() {
-    for folder in ["request/valid", "request/invalid", "server/valid", "server/invalid"] {
-        for (name, golden) in read::<Golden<Value>>(folder) {
+    let folders = ["request", "server", "topic", "topic_action"];
+    for folder in
+        folders.iter().flat_map(|folder| ["valid", "invalid"].map(|half| format!("{folder}/{half}")))
+    {
+        for (name, golden) in read::<Golden<Value>>(&folder) {
             assert!(golden.about.ends_with('.'), "{folder}/{name}: {:?} is no sentence", golden.about);
         }
     }

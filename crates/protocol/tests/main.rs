@@ -5,3 +5,4 @@ mod join;
 mod request;
 mod schema;
 mod server_frame;
+mod topic;

@@ -8,14 +8,16 @@ use std::{
     time::Duration,
 };
 
-use streamer_auth::{Identity, LiveVerifier, Rejected};
-use streamer_engine::{Credentials, clock::Clock};
+use parking_lot::Mutex;
+use streamer_auth::{Identity, LiveVerifier, Permissions, Rejected};
+use streamer_engine::{Credentials, Rights, clock::Clock};
 use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
 use tracing::info;
 
-/// Who connected, and until when the newest token holds.
+/// Who connected, until when the newest token holds, and what it allows.
 pub(crate) struct TokenState {
     identity: Identity,
+    rights: Mutex<Arc<Rights>>,
     expires_at: AtomicI64,
     verifier: LiveVerifier,
     clock: Arc<dyn Clock>,
@@ -24,7 +26,8 @@ pub(crate) struct TokenState {
 impl TokenState {
     pub(crate) fn new(identity: Identity, verifier: LiveVerifier, clock: Arc<dyn Clock>) -> Self {
         let expires_at = AtomicI64::new(identity.expires_at.as_millis());
-        Self { identity, expires_at, verifier, clock }
+        let rights = Mutex::new(Arc::new(rights_of(&identity)));
+        Self { identity, rights, expires_at, verifier, clock }
     }
 
     fn expires_at(&self) -> Timestamp {
@@ -37,7 +40,18 @@ impl TokenState {
     }
 }
 
+/// What a token allows with topics.
+fn rights_of(identity: &Identity) -> Rights {
+    let may = |permission| identity.permissions.contains(permission);
+    let grants = identity.topics.iter().map(String::as_str);
+    Rights::new(may(Permissions::READ), may(Permissions::WRITE), grants)
+}
+
 impl Credentials for TokenState {
+    fn rights(&self) -> Arc<Rights> {
+        Arc::clone(&self.rights.lock())
+    }
+
     fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {
         // A connection does not wait for keys: the next `refresh` meets those that are fetched now.
         let identity = self.verifier.verify_at_once(token, self.clock.now()).map_err(|rejected| {
@@ -49,6 +63,7 @@ impl Credentials for TokenState {
             let other = "the token is of another user or tenant: open a connection for it";
             return Err(ErrorBody::new(ErrorCode::Forbidden, other));
         }
+        *self.rights.lock() = Arc::new(rights_of(&identity));
         self.expires_at.store(identity.expires_at.as_millis(), Ordering::Relaxed);
         Ok(identity.expires_at)
     }

@@ -21,6 +21,9 @@ use crate::{
 /// At most so many are stored in one step.
 const TOUCH_MAX: usize = 500;
 
+/// A message goes to at most so many connections in one go.
+const PUSH_MAX: usize = 256;
+
 /// The connections of this process. Implements [`Push`]; cheap to clone.
 #[derive(Clone)]
 pub struct Hub {
@@ -178,11 +181,19 @@ impl Push for Hub {
 
     async fn push_many(&self, to: &[ConnectionId], frame: Frame) -> Vec<Result<()>> {
         let text = text(&frame);
-        let links: Vec<_> = {
+        let mut pushed = Vec::with_capacity(to.len());
+        for some in to.chunks(PUSH_MAX) {
+            if !pushed.is_empty() {
+                // Those who have it already may write it, and everybody else on this core goes on.
+                tokio::task::yield_now().await;
+            }
             let links = self.links.read();
-            to.iter().map(|id| links.open.get(id).cloned()).collect()
-        };
-        links.into_iter().map(|link| link.ok_or(Error::Gone)?.push(text.clone(), frame.collapses())).collect()
+            let push = |id: &ConnectionId| {
+                links.open.get(id).ok_or(Error::Gone)?.push(text.clone(), frame.collapses())
+            };
+            pushed.extend(some.iter().map(push));
+        }
+        pushed
     }
 
     async fn drained(&self, to: &ConnectionId) -> Result<()> {

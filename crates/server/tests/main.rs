@@ -19,3 +19,4 @@ mod refused;
 mod slow;
 mod tls;
 mod tokens;
+mod topics;

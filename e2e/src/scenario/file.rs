@@ -72,6 +72,7 @@ pub(crate) struct Connect {
     pub(crate) user: Option<String>,
     pub(crate) tenant: Option<String>,
     pub(crate) permissions: Vec<String>,
+    pub(crate) topics: Vec<String>,
     pub(crate) token: Presented,
     pub(crate) by: Placement,
     pub(crate) status: Option<u16>,
@@ -86,6 +87,10 @@ pub(crate) struct IssueToken {
     pub(crate) user: Option<String>,
     #[serde(default)]
     pub(crate) tenant: Option<String>,
+    #[serde(default)]
+    pub(crate) permissions: Vec<String>,
+    #[serde(default)]
+    pub(crate) topics: Vec<String>,
     #[serde(default)]
     pub(crate) token: Presented,
 }

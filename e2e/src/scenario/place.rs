@@ -24,6 +24,8 @@ pub struct Wanted {
     pub tenant: String,
     /// The claim `permissions`.
     pub permissions: Vec<String>,
+    /// The claim `topics`.
+    pub topics: Vec<String>,
     /// What is wrong with it, if anything.
     pub kind: TokenKind,
 }

@@ -50,8 +50,12 @@ impl Stage<'_> {
         let on = step.on.as_str();
         match act {
             Act::IssueToken(wanted) => {
-                let token =
-                    self.token(wanted.user.as_deref(), wanted.tenant.as_deref(), &[], wanted.token)?;
+                let token = self.token(
+                    wanted.user.as_deref(),
+                    wanted.tenant.as_deref(),
+                    (&wanted.permissions, &wanted.topics),
+                    wanted.token,
+                )?;
                 self.variables.save(&wanted.save, token.into());
                 Ok(())
             }
@@ -83,7 +87,7 @@ impl Stage<'_> {
         &self,
         user: Option<&str>,
         tenant: Option<&str>,
-        permissions: &[String],
+        (permissions, topics): (&[String], &[String]),
         presented: Presented,
     ) -> Result<Option<String>, String> {
         let kind = match presented {
@@ -98,15 +102,20 @@ impl Stage<'_> {
             filled.as_str().map(str::to_owned).ok_or_else(|| format!("not a name: {filled}"))
         };
         let (user, tenant) = (named(user, "${user}")?, named(tenant, "${tenant}")?);
-        Ok(Some(self.place.token(&Wanted { user, tenant, permissions: permissions.to_vec(), kind })))
+        let (permissions, topics) = (permissions.to_vec(), topics.to_vec());
+        Ok(Some(self.place.token(&Wanted { user, tenant, permissions, topics, kind })))
     }
 
     async fn connect(&mut self, on: &str, wanted: Connect) -> Result<(), String> {
         if self.parties.contains_key(on) {
             return Err(format!("there is a connection {on:?} already"));
         }
-        let token =
-            self.token(wanted.user.as_deref(), wanted.tenant.as_deref(), &wanted.permissions, wanted.token)?;
+        let token = self.token(
+            wanted.user.as_deref(),
+            wanted.tenant.as_deref(),
+            (&wanted.permissions, &wanted.topics),
+            wanted.token,
+        )?;
         let expected = wanted.status.unwrap_or(101);
         match Party::connect(&self.place.ws_url(), token.as_deref(), wanted.by).await? {
             Upgrade::Open(party) => {
@@ -187,7 +196,7 @@ impl Stage<'_> {
         let base = self.place.http_url().ok_or("the place speaks no HTTP")?;
         // A result may name its file by a whole address.
         let path = wanted.path.strip_prefix(base.trim_end_matches('/')).unwrap_or(&wanted.path);
-        let token = self.token(wanted.user.as_deref(), wanted.tenant.as_deref(), &[], wanted.token)?;
+        let token = self.token(wanted.user.as_deref(), wanted.tenant.as_deref(), (&[], &[]), wanted.token)?;
         let answer = http::get(&base, path, token.as_deref()).await?;
         answered(wanted.status, wanted.body.as_ref(), answer.status, &answer.body)
     }

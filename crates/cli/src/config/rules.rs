@@ -8,8 +8,8 @@ use streamer_auth::{
     Keys, LiveVerifier, PublicKey, Rotation, Verifier,
     jwks::{self, Address, AddressError},
 };
-use streamer_engine::{Backoff, BreakerSettings, store::Quota};
-use streamer_protocol::Timestamp;
+use streamer_engine::{Backoff, BreakerSettings, HistoryRule, TopicSettings, store::Quota};
+use streamer_protocol::{Timestamp, Topic};
 use streamer_server::{Half, Tls, TlsError};
 use streamer_service::config::Mistakes;
 
@@ -67,6 +67,11 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         ("connections.in_flight_max", connections.in_flight_max as u64),
         ("connections.listeners_max", connections.listeners_max as u64),
         ("connections.held_entries_max", connections.held_entries_max as u64),
+        ("connections.subscriptions_max", connections.subscriptions_max as u64),
+        ("topics.message_bytes_max", config.topics.message_bytes_max as u64),
+        ("topics.topics_max", config.topics.topics_max),
+        ("topics.tenant_topics_max", config.topics.tenant_topics_max),
+        ("topics.publish_depth_max", config.topics.publish_depth_max as u64),
         ("connections.outbound_bytes_max", connections.outbound_bytes_max as u64),
         ("connections.outbound_messages_max", connections.outbound_messages_max as u64),
         ("connections.stall_timeout_s", connections.stall_timeout_s.0),
@@ -87,7 +92,33 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if let Err(problem) = config.demo.views() {
         mistakes.push("demo.queries", format!("{problem:#}"));
     }
+    topics(config, mistakes);
     config.logs.check("logs", mistakes);
+}
+
+fn topics(config: &Config, mistakes: &mut Mistakes) {
+    let topics = &config.topics;
+    if topics.message_bytes_max > config.connections.message_bytes_max {
+        mistakes.push("topics.message_bytes_max", "must be at most connections.message_bytes_max");
+    }
+    let is_prefix = |prefix: &str| prefix.bytes().all(Topic::allows) && !prefix.starts_with("request:");
+    let expected = "must be how names of topics begin: letters, digits and . _ : @ ~ -, and not request:";
+    for prefix in topics.server_only_prefixes.iter().filter(|prefix| !is_prefix(prefix)) {
+        mistakes.push("topics.server_only_prefixes", format!("{prefix:?} {expected}"));
+    }
+    for (prefix, history) in &topics.histories {
+        let setting = "topics.histories";
+        if !is_prefix(prefix) {
+            mistakes.push(setting, format!("{prefix:?} {expected}"));
+        }
+        if history.messages_max == 0 || history.age_s.0 == 0 {
+            mistakes.push(setting, format!("{prefix:?}: messages_max and age_s must be at least 1"));
+        }
+        if history.bytes_max < topics.message_bytes_max as u64 {
+            let needed = "bytes_max must be at least topics.message_bytes_max";
+            mistakes.push(setting, format!("{prefix:?}: {needed}"));
+        }
+    }
 }
 
 fn addresses(config: &Config, mistakes: &mut Mistakes) {
@@ -290,11 +321,39 @@ impl Config {
             connection_in_flight_max: connections.in_flight_max,
             connection_listeners_max: connections.listeners_max,
             listener_buffer_max: connections.held_entries_max,
+            topics: self.topic_settings(),
             breaker: BreakerSettings {
                 failures_max: connections.breaker_failures_max,
                 open_for: connections.breaker_open_ms.into(),
             },
             ..streamer_engine::Settings::default()
+        }
+    }
+
+    fn topic_settings(&self) -> TopicSettings {
+        let topics = &self.topics;
+        let rule = |(prefix, history): (&String, &super::sections::TopicHistory)| HistoryRule {
+            prefix: prefix.clone(),
+            history: history.kind,
+            messages_max: history.messages_max,
+            bytes_max: history.bytes_max,
+            age_max: history.age_s.into(),
+        };
+        TopicSettings {
+            histories: topics.histories.iter().map(rule).collect(),
+            server_only: topics.server_only_prefixes.clone(),
+            subscriptions_max: self.connections.subscriptions_max,
+            tenant_topics_max: topics.tenant_topics_max,
+            topics_max: topics.topics_max,
+            message_bytes_max: topics.message_bytes_max,
+            tenant_memory_bytes_max: topics.tenant_memory_bytes_max,
+            memory_bytes_max: topics.memory_bytes_max,
+            tenant_stored_bytes_max: topics.tenant_stored_bytes_max,
+            stored_bytes_max: topics.stored_bytes_max,
+            publish_depth_max: topics.publish_depth_max,
+            present_users_max: topics.present_users_max,
+            idle: topics.idle_s.into(),
+            forget_after: topics.forget_after_s.into(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use streamer_auth::Algorithm;
+use streamer_protocol::History;
 use streamer_service::config::{Millis, Seconds, Secret};
 
 /// The public address.
@@ -261,6 +262,8 @@ pub(crate) struct Connections {
     pub(crate) listeners_max: usize,
     /// How many entries are held for it while it reads a request's log; what comes above them it reads again.
     pub(crate) held_entries_max: usize,
+    /// How many topics it subscribes to.
+    pub(crate) subscriptions_max: usize,
     /// How many bytes may wait for its peer.
     pub(crate) outbound_bytes_max: usize,
     /// How many messages may wait for its peer.
@@ -288,12 +291,94 @@ impl Default for Connections {
             in_flight_max: engine.connection_in_flight_max,
             listeners_max: engine.connection_listeners_max,
             held_entries_max: engine.listener_buffer_max,
+            subscriptions_max: engine.topics.subscriptions_max,
             outbound_bytes_max: server.outbound_bytes_max,
             outbound_messages_max: server.outbound_messages_max,
             stall_timeout_s: Seconds(server.stall_timeout.as_secs()),
             heartbeat_s: Seconds(server.heartbeat.as_secs()),
             breaker_failures_max: engine.breaker.failures_max,
             breaker_open_ms: Millis(engine.breaker.open_for.as_millis().try_into().unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// Topics.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Topics {
+    /// What topics keep for those who come back, by how their names begin; the longest beginning counts, and a topic
+    /// without one keeps nothing.
+    pub(crate) histories: BTreeMap<String, TopicHistory>,
+    /// How the names of topics begin that only the server publishes to, such as "activity.".
+    pub(crate) server_only_prefixes: Vec<String>,
+    /// The largest message.
+    pub(crate) message_bytes_max: usize,
+    /// How many topics are in use at once, in all tenants.
+    pub(crate) topics_max: u64,
+    /// How many topics one tenant has.
+    pub(crate) tenant_topics_max: u64,
+    /// What all histories in memory hold.
+    pub(crate) memory_bytes_max: u64,
+    /// What one tenant's histories in memory hold.
+    pub(crate) tenant_memory_bytes_max: u64,
+    /// What all durable histories hold.
+    pub(crate) stored_bytes_max: u64,
+    /// What one tenant's durable histories hold.
+    pub(crate) tenant_stored_bytes_max: u64,
+    /// How many messages may wait to be stored for one topic.
+    pub(crate) publish_depth_max: usize,
+    /// How many users of a topic are listed. With more than these, no one is told who joins and leaves.
+    pub(crate) present_users_max: usize,
+    /// How long a topic that nobody is on and that keeps nothing is remembered.
+    pub(crate) idle_s: Seconds,
+    /// How long a durable topic is remembered beyond the age of its newest message.
+    pub(crate) forget_after_s: Seconds,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        let topics = streamer_engine::TopicSettings::default();
+        Self {
+            histories: BTreeMap::new(),
+            server_only_prefixes: Vec::new(),
+            message_bytes_max: topics.message_bytes_max,
+            topics_max: topics.topics_max,
+            tenant_topics_max: topics.tenant_topics_max,
+            memory_bytes_max: topics.memory_bytes_max,
+            tenant_memory_bytes_max: topics.tenant_memory_bytes_max,
+            stored_bytes_max: topics.stored_bytes_max,
+            tenant_stored_bytes_max: topics.tenant_stored_bytes_max,
+            publish_depth_max: topics.publish_depth_max,
+            present_users_max: topics.present_users_max,
+            idle_s: Seconds(topics.idle.as_secs()),
+            forget_after_s: Seconds(topics.forget_after.as_secs()),
+        }
+    }
+}
+
+/// What the topics keep whose names begin alike.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct TopicHistory {
+    /// Where: none, memory or durable. Only the last outlives the process.
+    #[schemars(with = "String")]
+    pub(crate) kind: History,
+    /// At most so many messages of one topic.
+    pub(crate) messages_max: u64,
+    /// At most so many bytes of one topic; never less than its newest message.
+    pub(crate) bytes_max: u64,
+    /// For at most so long.
+    pub(crate) age_s: Seconds,
+}
+
+impl Default for TopicHistory {
+    fn default() -> Self {
+        let rule = streamer_engine::HistoryRule::default();
+        Self {
+            kind: rule.history,
+            messages_max: rule.messages_max,
+            bytes_max: rule.bytes_max,
+            age_s: Seconds(rule.age_max.as_secs()),
         }
     }
 }

@@ -7,10 +7,10 @@ use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, User
 
 use super::{Step, after, before};
 use crate::store::{
-    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
-    Connections, Enqueued, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page, PageQuery, Promoted,
-    Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax, SharedStore, Summary,
-    Usage, WorkerId,
+    Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
+    ConnectionRecord, Connections, Enqueued, Lease, LogEntry, Message, NewArtifact, NewRequest, Outcome,
+    Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result,
+    RunningMax, SharedStore, Summary, TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
 };
 
 pub(super) struct Points(pub(super) SharedStore);
@@ -193,5 +193,28 @@ impl Artifacts for Points {
 
     async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
         write_some(Step::PurgeArtifacts, self.0.purge_artifacts(now, limit), any).await
+    }
+}
+
+#[async_trait]
+impl TopicLog for Points {
+    async fn append_messages(&self, key: &TopicKey, append: &Append) -> Result<Appended> {
+        write(Step::AppendMessages, self.0.append_messages(key, append)).await
+    }
+
+    async fn topic(&self, key: &TopicKey) -> Result<Option<TopicHead>> {
+        self.0.topic(key).await
+    }
+
+    async fn messages(&self, key: &TopicKey, after: u64, upto: u64, limit: u32) -> Result<Vec<Message>> {
+        self.0.messages(key, after, upto, limit).await
+    }
+
+    async fn purge_topics(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        write_some(Step::PurgeTopics, self.0.purge_topics(now, limit), any).await
+    }
+
+    async fn topic_usage(&self) -> Result<TopicUsage> {
+        self.0.topic_usage().await
     }
 }

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 
 use crate::store::{
-    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
-    Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
-    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
-    Summary, Usage, WorkerId,
+    Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
+    ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, Message, NewArtifact,
+    NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey,
+    Requests, Result, RunningMax, Summary, TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
 };
 
 /// What goes wrong with a call.
@@ -237,6 +237,29 @@ impl<S: Artifacts> Artifacts for Faulty<S> {
 
     async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
         self.call("purge_artifacts", self.store.purge_artifacts(now, limit)).await
+    }
+}
+
+#[async_trait]
+impl<S: TopicLog> TopicLog for Faulty<S> {
+    async fn append_messages(&self, key: &TopicKey, append: &Append) -> Result<Appended> {
+        self.call("append_messages", self.store.append_messages(key, append)).await
+    }
+
+    async fn topic(&self, key: &TopicKey) -> Result<Option<TopicHead>> {
+        self.call("topic", self.store.topic(key)).await
+    }
+
+    async fn messages(&self, key: &TopicKey, after: u64, upto: u64, limit: u32) -> Result<Vec<Message>> {
+        self.call("messages", self.store.messages(key, after, upto, limit)).await
+    }
+
+    async fn purge_topics(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        self.call("purge_topics", self.store.purge_topics(now, limit)).await
+    }
+
+    async fn topic_usage(&self) -> Result<TopicUsage> {
+        self.call("topic_usage", self.store.topic_usage()).await
     }
 }
 

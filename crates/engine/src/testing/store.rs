@@ -3,6 +3,7 @@
 mod artifacts;
 mod connections;
 mod requests;
+mod topics;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -12,12 +13,13 @@ use self::{
     artifacts::StoredArtifacts,
     connections::StoredConnections,
     requests::{Kept, StoredRequests},
+    topics::StoredTopics,
 };
 use crate::store::{
-    Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter, ConnectionRecord,
-    Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
-    PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
-    Summary, Usage, WorkerId,
+    Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
+    ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, Message, NewArtifact,
+    NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey,
+    Requests, Result, RunningMax, Summary, TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -26,6 +28,7 @@ pub struct MemoryStore {
     connections: Mutex<StoredConnections>,
     requests: Mutex<StoredRequests>,
     artifacts: Mutex<StoredArtifacts>,
+    topics: Mutex<StoredTopics>,
 }
 
 impl MemoryStore {
@@ -233,5 +236,28 @@ impl Artifacts for MemoryStore {
 
     async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
         Ok(self.artifacts.lock().purge(now, limit))
+    }
+}
+
+#[async_trait]
+impl TopicLog for MemoryStore {
+    async fn append_messages(&self, key: &TopicKey, append: &Append) -> Result<Appended> {
+        self.topics.lock().append(key, append)
+    }
+
+    async fn topic(&self, key: &TopicKey) -> Result<Option<TopicHead>> {
+        Ok(self.topics.lock().head(key))
+    }
+
+    async fn messages(&self, key: &TopicKey, after: u64, upto: u64, limit: u32) -> Result<Vec<Message>> {
+        Ok(self.topics.lock().messages(key, after, upto, limit))
+    }
+
+    async fn purge_topics(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        Ok(self.topics.lock().purge(now, limit))
+    }
+
+    async fn topic_usage(&self) -> Result<TopicUsage> {
+        Ok(self.topics.lock().usage())
     }
 }

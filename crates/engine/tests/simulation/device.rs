@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 use streamer_engine::{
-    Caller, Credentials, Session,
+    Caller, Credentials, Rights, Session,
     clock::Clock,
     protocol::{ConnectionId, ErrorBody, ErrorCode, RequestId, Timestamp},
     push::Push,
@@ -351,6 +351,10 @@ fn hear(
 struct NoToken;
 
 impl Credentials for NoToken {
+    fn rights(&self) -> Arc<Rights> {
+        Arc::default()
+    }
+
     fn refresh(&self, _: &str) -> Result<Timestamp, ErrorBody> {
         Err(ErrorBody::new(ErrorCode::Unauthorized, "there are no tokens here"))
     }

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use streamer_engine::{
     protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId},
     store::{
-        Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
-        ConnectionRecord, Connections, Enqueued, Lease, LogEntry, NewArtifact, NewRequest, Outcome, Page,
-        PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax,
-        Summary, Usage, WorkerId,
+        Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed,
+        ConnectionFilter, ConnectionRecord, Connections, Enqueued, Lease, LogEntry, Message, NewArtifact,
+        NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey,
+        Requests, Result, RunningMax, Summary, TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
     },
     testing::MemoryStore,
 };
@@ -203,5 +203,28 @@ impl Artifacts for Witness {
 
     async fn purge_artifacts(&self, now: Timestamp, limit: u32) -> Result<u64> {
         self.store.purge_artifacts(now, limit).await
+    }
+}
+
+#[async_trait]
+impl TopicLog for Witness {
+    async fn append_messages(&self, key: &TopicKey, append: &Append) -> Result<Appended> {
+        self.store.append_messages(key, append).await
+    }
+
+    async fn topic(&self, key: &TopicKey) -> Result<Option<TopicHead>> {
+        self.store.topic(key).await
+    }
+
+    async fn messages(&self, key: &TopicKey, after: u64, upto: u64, limit: u32) -> Result<Vec<Message>> {
+        self.store.messages(key, after, upto, limit).await
+    }
+
+    async fn purge_topics(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        self.store.purge_topics(now, limit).await
+    }
+
+    async fn topic_usage(&self) -> Result<TopicUsage> {
+        self.store.topic_usage().await
     }
 }

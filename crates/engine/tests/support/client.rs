@@ -18,6 +18,10 @@ impl Client {
         Self { session, fake, engine }
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     pub(crate) fn id(&self) -> &ConnectionId {
         &self.session.connection
     }

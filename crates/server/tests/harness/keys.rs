@@ -39,6 +39,14 @@ impl Token {
         Self::of("ada", "acme")
     }
 
+    /// Of ada, with these permissions and grants of topics.
+    pub(crate) fn with_rights(permissions: &[&str], topics: &[&str]) -> String {
+        let mut claims = Self::claims();
+        claims["permissions"] = json!(permissions);
+        claims["topics"] = json!(topics);
+        Self::claiming(&claims)
+    }
+
     pub(crate) fn lasting(user: &str, tenant: &str, now: Timestamp, ttl: Duration) -> String {
         let grant = Grant { ttl, ..grant(user, tenant) };
         signer().issue(&grant, now).expect("a token").as_str().to_owned()

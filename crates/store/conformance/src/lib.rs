@@ -28,3 +28,4 @@ pub mod replay;
 pub mod restart;
 pub mod share;
 mod suite;
+pub mod topics;

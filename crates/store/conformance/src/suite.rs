@@ -149,6 +149,23 @@ macro_rules! suite {
                 bounds_the_bytes_of_each_tenant,
                 bounds_the_bytes_of_all_together,
             }
+            topics {
+                count_their_messages_from_one,
+                may_go_on_above_an_offset,
+                keep_data_as_it_was,
+                are_read_in_pages,
+                are_told_apart_by_tenant_and_name,
+                answer_a_repeated_append_as_before,
+                drop_what_a_source_repeats,
+                are_cut_by_their_number,
+                are_cut_by_their_bytes,
+                expire_and_are_forgotten,
+                expire_without_a_gap,
+                are_bounded_by_quotas,
+                refuse_an_empty_append,
+                at_once_by_many_get_each_offset_once,
+                agree_on_random_histories,
+            }
         }
     };
     (@each $open:expr; $($module:ident { $($test:ident,)* })*) => {

@@ -14,7 +14,7 @@ use crate::{
     OpenError, Settings,
     artifacts::{file_of, sync_folder},
     check::open_existing,
-    open::version,
+    open::{connect, version},
 };
 
 /// Why there is no backup.
@@ -81,7 +81,18 @@ fn copy_file(conn: &Connection, from: &Path, to: &Path) -> Result<(), BackupErro
         OpenError::Sqlite { source, .. } => write_error(to, io::Error::other(source)),
         other => write_error(to, io::Error::other(other.to_string())),
     })?;
+    begin_new_lives(to).map_err(|e| write_error(to, io::Error::other(e)))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(|e| write_error(to, e))
+}
+
+/// In the copy, every topic is in another life. What is published after this moment is not in the copy; if it were
+/// restored, its offsets would be given again, to other messages.
+fn begin_new_lives(copy: &Path) -> rusqlite::Result<()> {
+    let conn = connect(copy)?;
+    if conn.table_exists(None, "topic")? {
+        conn.execute("UPDATE topic SET epoch = lower(hex(randomblob(8)))", [])?;
+    }
+    conn.close().map_err(|(_, e)| e)
 }
 
 /// The artifacts that the copy knows. One that was purged since is gone from the store, and may be so from its

@@ -21,7 +21,7 @@ use crate::{
 /// What a check found.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The version of the store in the file.
+    /// The version of the store in the file; 0 if the file is too damaged to tell.
     pub version: usize,
     /// How many requests are kept, and how many of them are open.
     pub requests: u64,
@@ -29,6 +29,8 @@ pub struct Report {
     pub open_requests: u64,
     /// How many artifacts are kept.
     pub artifacts: u64,
+    /// How many topics have a durable history.
+    pub topics: u64,
     /// What is not as it should be. Empty: the store is sound.
     pub findings: Vec<Finding>,
 }
@@ -58,7 +60,7 @@ pub enum Finding {
         /// How many rows.
         rows: u64,
     },
-    /// Rows of a table belong to no request.
+    /// Rows of a table belong to no request, or to no topic.
     Unrelated {
         /// The table.
         table: String,
@@ -79,6 +81,11 @@ pub enum Finding {
     WrongUsage {
         /// How many.
         tenants: u64,
+    },
+    /// Topics whose messages are not those that they count, or have a gap.
+    Miscounted {
+        /// How many.
+        topics: u64,
     },
     /// An artifact's file is missing.
     MissingFile(PathBuf),
@@ -118,13 +125,16 @@ impl fmt::Display for Finding {
             Self::Unreadable { table, rows } => {
                 write!(f, "{rows} rows of {table} cannot be read, restore the newest backup")
             }
-            Self::Unrelated { table, rows } => write!(f, "{rows} rows of {table} belong to no request"),
+            Self::Unrelated { table, rows } => write!(f, "{rows} rows of {table} belong to nothing"),
             Self::Contradictory { requests } => {
                 write!(f, "{requests} requests have ended but are due, or are open but never due")
             }
             Self::WithoutPayload { requests } => write!(f, "{requests} requests have lost their payload"),
             Self::WrongUsage { tenants } => {
                 write!(f, "the bytes that {tenants} tenants keep are counted wrongly: their quotas are off")
+            }
+            Self::Miscounted { topics } => {
+                write!(f, "{topics} topics have other messages than they count, or a gap")
             }
             Self::MissingFile(path) => write!(f, "the artifact {} is missing", path.display()),
             Self::WrongSize(path) => write!(f, "the artifact {} has the wrong size", path.display()),
@@ -141,32 +151,37 @@ impl fmt::Display for Finding {
 /// Looks through the whole store. It may be in use meanwhile. Reads everything, so it takes as long as that.
 pub fn check(settings: &Settings) -> std::result::Result<Report, OpenError> {
     let path = &settings.path;
+    let mut report =
+        Report { version: 0, requests: 0, open_requests: 0, artifacts: 0, topics: 0, findings: Vec::new() };
     // A log that is being written changes while one looks at it; whoever writes it looked at it before.
     if path.exists()
         && let Some(former) = Lock::last_holder(path)
     {
         match look_at_log(path, &former) {
             Err(OpenError::DamagedLog { frame, frames, .. }) => {
-                let findings = vec![Finding::DamagedLog { frame, frames }];
-                return Ok(Report {
-                    version: VERSION,
-                    requests: 0,
-                    open_requests: 0,
-                    artifacts: 0,
-                    findings,
-                });
+                report.version = VERSION;
+                report.findings.push(Finding::DamagedLog { frame, frames });
+                return Ok(report);
             }
             looked => looked?,
         }
     }
-    let conn = open_existing(path)?;
-    let version = version(&conn, path)?;
-    if version == 0 {
-        return Err(OpenError::NotAStore { path: path.clone() });
-    }
-    let mut report = Report { version, requests: 0, open_requests: 0, artifacts: 0, findings: Vec::new() };
-    if version < VERSION {
-        report.findings.push(Finding::Older { found: version });
+    let opened = open_existing(path).and_then(|conn| Ok((version(&conn, path)?, conn)));
+    let conn = match opened {
+        Ok((0, _)) => return Err(OpenError::NotAStore { path: path.clone() }),
+        Ok((version, conn)) => {
+            report.version = version;
+            conn
+        }
+        // Not even its list of tables can be read.
+        Err(OpenError::Damaged { source, .. }) => {
+            report.findings.push(Finding::Damaged(source.to_string()));
+            return Ok(report);
+        }
+        Err(e) => return Err(e),
+    };
+    if report.version < VERSION {
+        report.findings.push(Finding::Older { found: report.version });
     }
     match examine(&conn, &mut report) {
         Ok(()) => {}
@@ -258,6 +273,18 @@ fn examine(conn: &Connection, report: &mut Report) -> Result<()> {
     }
     if altered > 0 {
         report.findings.push(Finding::Altered { requests: altered });
+    }
+    if moment.table_exists(None, "topic")? {
+        report.topics = number("SELECT count(*) FROM topic")?;
+        let miscounted = number(
+            "SELECT count(*) FROM topic LEFT JOIN (SELECT topic, count(*) AS counted, min(offset) AS first, \
+             max(offset) AS newest, sum(octet_length(json)) AS size FROM message GROUP BY topic) \
+             ON topic = number WHERE messages <> coalesce(counted, 0) OR bytes <> coalesce(size, 0) \
+             OR counted > 0 AND (first <> last - messages + 1 OR newest <> last)",
+        )?;
+        if miscounted > 0 {
+            report.findings.push(Finding::Miscounted { topics: miscounted });
+        }
     }
     Ok(())
 }

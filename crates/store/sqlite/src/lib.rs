@@ -25,6 +25,7 @@ mod settings;
 mod store;
 mod stored_bytes;
 mod sweep;
+mod topics;
 mod value;
 mod wal;
 mod writer;

@@ -12,10 +12,11 @@ use async_trait::async_trait;
 use streamer_engine::{
     failpoint::{self, Step},
     store::{
-        Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
-        ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, NewArtifact, NewRequest,
-        Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests,
-        Result, RunningMax, Summary, Usage, WorkerId,
+        Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed,
+        ConnectionFilter, ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry,
+        Message, NewArtifact, NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed,
+        RequestFilter, RequestKey, Requests, Result, RunningMax, Summary, TopicHead, TopicKey, TopicLog,
+        TopicUsage, Usage, WorkerId,
     },
 };
 use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
@@ -35,7 +36,7 @@ use crate::{
     readers::Readers,
     requests,
     stored_bytes::StoredBytes,
-    sweep,
+    sweep, topics,
     writer::{Beside, Bounds, Tx, Writer},
 };
 
@@ -382,6 +383,32 @@ impl Artifacts for SqliteStore {
             failpoint::after(Step::ArtifactRemoval);
         }
         Ok(removed.len() as u64)
+    }
+}
+
+#[async_trait]
+impl TopicLog for SqliteStore {
+    async fn append_messages(&self, key: &TopicKey, append: &Append) -> Result<Appended> {
+        let (key, append) = (key.clone(), append.clone());
+        self.writer.call(move |tx| topics::append(tx, &key, &append)).await
+    }
+
+    async fn topic(&self, key: &TopicKey) -> Result<Option<TopicHead>> {
+        let key = key.clone();
+        self.readers.call(move |conn| topics::head(conn, &key)).await
+    }
+
+    async fn messages(&self, key: &TopicKey, after: u64, upto: u64, limit: u32) -> Result<Vec<Message>> {
+        let key = key.clone();
+        self.readers.call(move |conn| topics::messages(conn, &key, after, upto, limit)).await
+    }
+
+    async fn purge_topics(&self, now: Timestamp, limit: u32) -> Result<u64> {
+        self.writer.call(move |tx| topics::purge(tx, now, limit)).await
+    }
+
+    async fn topic_usage(&self) -> Result<TopicUsage> {
+        self.readers.call(topics::usage).await
     }
 }
 

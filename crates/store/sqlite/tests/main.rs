@@ -3,6 +3,7 @@
 mod damage;
 mod durability;
 mod given;
+mod histories;
 mod isolation;
 mod maintenance;
 mod opening;

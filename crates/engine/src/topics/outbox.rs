@@ -1,0 +1,188 @@
+//! Durable messages on their way to the store: one append of a topic at a time, and all that waits goes along.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use streamer_protocol::{ErrorBody, History, Published};
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::{
+    LiveTopic, State, event,
+    publish::{count, published},
+};
+use crate::{
+    core::{Core, internal},
+    store::{self, Append, AppendId, Appended, ErrorKind, NewMessage, TopicKey},
+};
+
+/// At most so many messages go into one append.
+const APPEND_MAX: usize = 256;
+
+/// With more bytes of data than these, no further message goes into an append.
+const APPEND_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many messages are read at once that were stored without our learning of it.
+const PAGE: u32 = 64;
+
+/// What waits to be stored for one topic.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Waiting>,
+    /// A task sees to it.
+    attended: bool,
+    /// The topic is no longer in the directory: find it again.
+    closed: bool,
+}
+
+struct Waiting {
+    message: NewMessage,
+    answer: Answer,
+}
+
+/// What one message comes to: `None` if its source has published it before.
+type Answer = oneshot::Sender<Result<Option<Published>, ErrorBody>>;
+
+impl Outbox {
+    /// Takes nothing more, unless there is something. Whether it is closed.
+    pub(super) fn close(&mut self) -> bool {
+        self.closed = !self.attended && self.waiting.is_empty();
+        self.closed
+    }
+
+    /// What goes into the next append.
+    fn next_batch(&mut self) -> (Vec<NewMessage>, Vec<Answer>) {
+        let mut bytes = 0;
+        let (mut messages, mut answers) = (Vec::new(), Vec::new());
+        while messages.len() < APPEND_MAX
+            && bytes < APPEND_BYTES_MAX
+            && let Some(Waiting { message, answer }) = self.waiting.pop_front()
+        {
+            bytes += message.data.as_str().len();
+            messages.push(message);
+            answers.push(answer);
+        }
+        self.attended = !messages.is_empty();
+        (messages, answers)
+    }
+}
+
+/// Stores a message and tells it to all who follow.
+pub(super) async fn store(
+    core: &Arc<Core>,
+    key: &TopicKey,
+    message: NewMessage,
+) -> Result<Option<Published>, ErrorBody> {
+    let answered = loop {
+        let topic = core.topics.find_or_begin(core, key)?;
+        let mut outbox = topic.outbox.lock();
+        if outbox.closed {
+            continue;
+        }
+        if outbox.waiting.len() >= core.topics.settings().publish_depth_max {
+            return Err(core.overloaded("too many messages wait for this topic: try again later"));
+        }
+        let (answer, answered) = oneshot::channel();
+        outbox.waiting.push_back(Waiting { message, answer });
+        if !std::mem::replace(&mut outbox.attended, true) {
+            core.tasks.spawn(attend(Arc::clone(core), Arc::clone(&topic)));
+        }
+        break answered;
+    };
+    answered.await.unwrap_or_else(|_| Err(failed(core, &ErrorKind::Closed.into())))
+}
+
+/// Stores what waits, until nothing does. In a task of its own: whoever published may go away, but what was stored
+/// must be told.
+async fn attend(core: Arc<Core>, topic: Arc<LiveTopic>) {
+    loop {
+        let (messages, answers) = topic.outbox.lock().next_batch();
+        if messages.is_empty() {
+            return;
+        }
+        match append(&core, &topic, messages).await {
+            Ok(offsets) => {
+                for (answer, published) in answers.into_iter().zip(offsets) {
+                    // Nobody may be waiting any more; it is published all the same.
+                    let _ = answer.send(Ok(published));
+                }
+            }
+            Err(e) => {
+                let error = failed(&core, &e);
+                for answer in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+async fn append(
+    core: &Core,
+    topic: &LiveTopic,
+    messages: Vec<NewMessage>,
+) -> store::Result<Vec<Option<Published>>> {
+    let life = {
+        let mut state = topic.lock().await;
+        topic.load(core, &mut state).await?;
+        (state.epoch.clone(), state.head)
+    };
+    let (keep, quota) = (topic.keep, core.topics.settings().quota());
+    let append = Append { id: fresh_id(core), messages, life, keep, quota };
+    let appended = core.persist(|| core.store.append_messages(&topic.key, &append)).await?;
+
+    let mut state = topic.lock().await;
+    catch_up(core, topic, &mut state, &appended).await;
+    let mut answers = Vec::with_capacity(appended.offsets.len());
+    for (message, offset) in append.messages.into_iter().zip(&appended.offsets) {
+        answers.push(offset.map(|offset| published(&topic.key, &state.epoch, offset)));
+        let Some(offset) = offset.filter(|offset| *offset > state.head) else { continue };
+        let frame = event(&topic.key.topic, &state.epoch, offset, message.data, message.at);
+        (state.head, state.used_at) = (offset, message.at);
+        core.topics.deliver(&mut state, frame).await;
+        count(History::Durable);
+    }
+    Ok(answers)
+}
+
+/// Tells what was stored before an append without our learning of it: its reply was lost for good.
+async fn catch_up(core: &Core, topic: &LiveTopic, state: &mut State, appended: &Appended) {
+    state.note_appended(appended);
+    let Some(first) = appended.offsets.iter().flatten().next() else { return };
+    while state.head + 1 < *first {
+        let (after, upto) = (state.head, first - 1);
+        match core.persist(|| core.store.messages(&topic.key, after, upto, PAGE)).await {
+            Ok(page) if page.first().is_some_and(|message| message.offset == after + 1) => {
+                for message in page {
+                    let frame =
+                        event(&topic.key.topic, &state.epoch, message.offset, message.data, message.at);
+                    state.head = message.offset;
+                    core.topics.deliver(state, frame).await;
+                }
+            }
+            unreadable => {
+                if let Err(e) = unreadable {
+                    warn!(error = %e, "a topic's messages could not be read for those who follow");
+                }
+                core.topics.close_followers(state).await;
+                state.head = upto;
+            }
+        }
+    }
+}
+
+fn fresh_id(core: &Core) -> AppendId {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&core.random.next_u64().to_le_bytes());
+    id[8..].copy_from_slice(&core.random.next_u64().to_le_bytes());
+    AppendId(id)
+}
+
+/// What a publisher reads when its message could not be stored.
+fn failed(core: &Core, e: &store::Error) -> ErrorBody {
+    if e.kind() == ErrorKind::Full {
+        return core.overloaded("the topics keep as much as they may: try again later");
+    }
+    let correlation_id = core.random.uuid(core.clock.now()).to_string();
+    tracing::error!(correlation_id, error = %e, "a message could not be stored");
+    internal(&correlation_id)
+}

@@ -1,0 +1,200 @@
+//! Messages for a topic.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row};
+use streamer_engine::store::{Append, Appended, Keep, SourcePosition, TopicKey};
+use streamer_protocol::Epoch;
+
+use super::{cut, oldest_expiry, usage};
+use crate::{
+    error::{Failure, invalid},
+    value::{Columns, int, json_text},
+    writer::Tx,
+};
+
+/// A topic's row, as far as an append concerns it.
+struct Stored {
+    number: i64,
+    epoch: Epoch,
+    last: u64,
+    messages: u64,
+    bytes: u64,
+    forget_at: i64,
+    due_at: i64,
+    newest: Newest,
+}
+
+/// The newest append of a topic.
+struct Newest {
+    id: Vec<u8>,
+    first: u64,
+    count: u64,
+    dropped: Vec<u64>,
+}
+
+impl Newest {
+    /// The offsets that its messages got.
+    fn offsets(&self) -> Vec<Option<u64>> {
+        let mut next = self.first;
+        let offset = |place| {
+            let kept = !self.dropped.contains(&place);
+            next += u64::from(kept);
+            kept.then(|| next - 1)
+        };
+        (0..self.count).map(offset).collect()
+    }
+}
+
+pub(crate) fn append(tx: &mut Tx<'_>, key: &TopicKey, append: &Append) -> Result<Appended, Failure> {
+    if append.messages.is_empty() {
+        return Err(invalid("an append has at least one message").into());
+    }
+    let conn = tx.conn;
+    let found = find(conn, key)?;
+    if let Some(topic) = &found
+        && topic.newest.id == append.id.0
+    {
+        return Ok(topic.answer());
+    }
+    usage::admit(conn, &key.tenant, found.is_none(), &append.quota)?;
+    let is_new = found.is_none();
+    let mut topic = match found {
+        Some(topic) => topic,
+        None => begin(conn, key, append)?,
+    };
+    let bytes_before = topic.bytes;
+    let was_empty = topic.messages == 0;
+    topic.newest = Newest {
+        id: append.id.0.to_vec(),
+        first: topic.last + 1,
+        count: append.messages.len() as u64,
+        dropped: Vec::new(),
+    };
+    topic.add(conn, append)?;
+    let is_cut = topic.cut(conn, append.keep)?;
+    if was_empty || is_cut {
+        topic.due_at = oldest_expiry(conn, topic.number)?.unwrap_or(topic.forget_at);
+    }
+    topic.store(conn)?;
+    usage::count(conn, key.tenant.as_str(), i64::from(is_new), int(topic.bytes) - int(bytes_before))?;
+    Ok(topic.answer())
+}
+
+fn find(conn: &Connection, key: &TopicKey) -> Result<Option<Stored>> {
+    let sql = "SELECT number, epoch, last, messages, bytes, forget_at, due_at, \
+               append_id, append_first, append_count, append_dropped \
+               FROM topic WHERE tenant = ?1 AND name = ?2";
+    let read = |row: &Row<'_>| {
+        let columns = &mut Columns::of(row);
+        Ok(Stored {
+            number: columns.get()?,
+            epoch: columns.text(Epoch::new)?,
+            last: columns.count()?,
+            messages: columns.count()?,
+            bytes: columns.count()?,
+            forget_at: columns.get()?,
+            due_at: columns.get()?,
+            newest: Newest {
+                id: columns.get()?,
+                first: columns.count()?,
+                count: columns.count()?,
+                dropped: columns.optional_value()?.unwrap_or_default(),
+            },
+        })
+    };
+    conn.prepare_cached(sql)?.query_row((key.tenant.as_str(), key.topic.as_str()), read).optional()
+}
+
+fn begin(conn: &Connection, key: &TopicKey, append: &Append) -> Result<Stored> {
+    let (epoch, last) = append.life.clone();
+    let sql = "INSERT INTO topic \
+               (tenant, name, epoch, last, forget_at, due_at, append_id, append_first, append_count) \
+               VALUES (?1, ?2, ?3, ?4, 0, 0, x'', 0, 0)";
+    conn.prepare_cached(sql)?.execute((
+        key.tenant.as_str(),
+        key.topic.as_str(),
+        epoch.as_str(),
+        int(last),
+    ))?;
+    let newest = Newest { id: Vec::new(), first: 0, count: 0, dropped: Vec::new() };
+    let number = conn.last_insert_rowid();
+    Ok(Stored { number, epoch, last, messages: 0, bytes: 0, forget_at: 0, due_at: 0, newest })
+}
+
+impl Stored {
+    fn answer(&self) -> Appended {
+        let (epoch, offsets) = (self.epoch.clone(), self.newest.offsets());
+        Appended { epoch, offsets, kept_from: self.last - self.messages + 1 }
+    }
+
+    fn add(&mut self, conn: &Connection, append: &Append) -> Result<()> {
+        let mut insert = conn.prepare_cached("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for (place, new) in append.messages.iter().enumerate() {
+            if let Some(source) = &new.source
+                && !advance(conn, self.number, source)?
+            {
+                self.newest.dropped.push(place as u64);
+                continue;
+            }
+            self.last += 1;
+            self.messages += 1;
+            let json = new.data.as_str();
+            self.bytes += json.len() as u64;
+            let expires_at = new.at + append.keep.age_max;
+            self.forget_at = (expires_at + append.keep.forget_after).as_millis();
+            let (at, expires_at) = (new.at.as_millis(), expires_at.as_millis());
+            insert.execute((self.number, int(self.last), at, expires_at, json))?;
+        }
+        Ok(())
+    }
+
+    /// Cuts what exceeds the bounds, but for the newest message. Whether there was something.
+    fn cut(&mut self, conn: &Connection, keep: Keep) -> Result<bool> {
+        let exceeds = |messages, bytes| messages > keep.messages_max || bytes > keep.bytes_max;
+        if self.messages <= 1 || !exceeds(self.messages, self.bytes) {
+            return Ok(false);
+        }
+        let sql = "SELECT octet_length(json) FROM message WHERE topic = ?1 ORDER BY offset";
+        let mut oldest = conn.prepare_cached(sql)?;
+        let mut rows = oldest.query([self.number])?;
+        while self.messages > 1
+            && exceeds(self.messages, self.bytes)
+            && let Some(row) = rows.next()?
+        {
+            self.messages -= 1;
+            self.bytes -= Columns::of(row).count()?;
+        }
+        drop(rows);
+        cut(conn, self.number, self.last - self.messages)?;
+        Ok(true)
+    }
+
+    fn store(&self, conn: &Connection) -> Result<()> {
+        let dropped = Some(&self.newest.dropped).filter(|dropped| !dropped.is_empty()).map(json_text);
+        let sql = "UPDATE topic SET last = ?2, messages = ?3, bytes = ?4, forget_at = ?5, due_at = ?6, \
+                   append_id = ?7, append_first = ?8, append_count = ?9, append_dropped = ?10 \
+                   WHERE number = ?1";
+        conn.prepare_cached(sql)?.execute((
+            self.number,
+            int(self.last),
+            int(self.messages),
+            int(self.bytes),
+            self.forget_at,
+            self.due_at,
+            &self.newest.id,
+            int(self.newest.first),
+            int(self.newest.count),
+            dropped,
+        ))?;
+        Ok(())
+    }
+}
+
+/// Notes how far a source has come in a topic. False if it had come as far before.
+fn advance(conn: &Connection, topic: i64, source: &SourcePosition) -> Result<bool> {
+    let sql = "INSERT INTO topic_source VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE \
+               SET major = excluded.major, minor = excluded.minor \
+               WHERE (excluded.major, excluded.minor) > (major, minor)";
+    let (major, minor) = source.place;
+    let changed = conn.prepare_cached(sql)?.execute((topic, &*source.partition, int(major), int(minor)))?;
+    Ok(changed > 0)
+}

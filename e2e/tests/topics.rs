@@ -1,0 +1,217 @@
+//! Topics across the life of a process, and from the command line.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use streamer_e2e::{
+    issuer::Issuer,
+    patience::until,
+    peer::{Peer, Said},
+    server::{Server, Setup},
+};
+
+use crate::server;
+
+fn with_histories() -> Setup {
+    server()
+        .set("topics.histories", r#"{ "memory." = { kind = "memory" }, "durable." = { kind = "durable" } }"#)
+}
+
+/// Subscribes after a place, if there is one; gives the answer's data.
+async fn subscribe(peer: &mut Peer, topic: &str, since: Option<(&str, u64)>) -> Value {
+    let mut payload = json!({ "topic": topic });
+    if let Some((epoch, offset)) = since {
+        payload["since"] = json!({ "epoch": epoch, "offset": offset });
+    }
+    let answer = peer.ask("s", "subscribe", payload).await;
+    assert_eq!(answer["type"], "response", "{answer}");
+    answer["data"].clone()
+}
+
+async fn publish(peer: &mut Peer, topic: &str, data: Value) -> u64 {
+    let answer = peer.ask("p", "publish", json!({ "topic": topic, "data": data })).await;
+    answer["data"]["offset"].as_u64().unwrap_or_else(|| panic!("{answer}"))
+}
+
+#[tokio::test]
+async fn a_durable_topic_outlives_its_process_and_one_in_memory_begins_anew() {
+    let mut server = with_histories().start().await;
+    let mut ada = server.peer("ada", "acme").await;
+    let mut epochs = Vec::new();
+    for topic in ["durable.a", "memory.a"] {
+        epochs.push(subscribe(&mut ada, topic, None).await["epoch"].as_str().expect("a text").to_owned());
+        for n in 1..=3 {
+            publish(&mut ada, topic, json!(n)).await;
+        }
+    }
+    for killed in [true, false] {
+        if killed {
+            server.kill().await;
+        } else {
+            server.stop().await;
+        }
+        server.restart().await;
+        let mut back = server.peer("ada", "acme").await;
+        let durable = subscribe(&mut back, "durable.a", Some((&epochs[0], 1))).await;
+        assert_eq!((&durable["epoch"], &durable["resumed"]), (&json!(epochs[0]), &json!(true)));
+        let head = durable["offset"].as_u64().expect("a number");
+        for offset in 2..=head {
+            assert_eq!(back.frame().await["offset"], offset);
+        }
+        let memory = subscribe(&mut back, "memory.a", Some((&epochs[1], 1))).await;
+        assert_ne!(memory["epoch"], epochs[1]);
+        assert_eq!(
+            (&memory["resumed"], &memory["lost"], &memory["offset"]),
+            (&json!(false), &json!("epoch"), &json!(0))
+        );
+        assert_eq!(publish(&mut back, "durable.a", json!("next")).await, head + 1);
+    }
+}
+
+/// Publishes until the connection breaks; gives what was answered: (offset, data).
+async fn publish_on(server_url: String, token: String, name: u64) -> Vec<(u64, Value)> {
+    let mut answered = Vec::new();
+    let Ok(mut peer) = Peer::try_connect(&server_url, Some(&token)).await else { return answered };
+    for n in 0.. {
+        let data = json!([name, n]);
+        peer.send(&n.to_string(), "publish", json!({ "topic": "durable.a", "data": data })).await;
+        match peer.hear().await {
+            Said::Frame(answer) => {
+                answered.push((answer["data"]["offset"].as_u64().expect("published"), data));
+            }
+            _ => return answered,
+        }
+    }
+    answered
+}
+
+#[tokio::test]
+async fn a_kill_while_many_publish_loses_nothing_that_was_answered() {
+    let mut server = with_histories().start().await;
+    let mut published = Vec::new();
+    let mut epoch = String::new();
+    for round in 0..3 {
+        let (url, token) =
+            (streamer_e2e::scenario::Place::ws_url(&server), Issuer::shared().token("ada", "acme"));
+        let publishing = join_all((0..4).map(|n| publish_on(url.clone(), token.clone(), round * 10 + n)));
+        let killing = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.kill().await;
+        };
+        let (answered, ()) = tokio::join!(publishing, killing);
+        published.extend(answered.into_iter().flatten());
+        server.restart().await;
+    }
+    assert!(published.len() > 20, "only {} were published", published.len());
+    let mut reader = server.peer("ada", "acme").await;
+    let answer = subscribe(&mut reader, "durable.a", Some(("", 0))).await;
+    epoch.push_str(answer["epoch"].as_str().expect("a text"));
+    let (kept_from, head) =
+        (answer["kept_from"].as_u64().expect("a number"), answer["offset"].as_u64().expect("a number"));
+    let mut kept = Vec::new();
+    for offset in kept_from..=head {
+        let event = reader.frame().await;
+        assert_eq!((&event["offset"], &event["epoch"]), (&json!(offset), &json!(epoch)));
+        kept.push(event["data"].clone());
+    }
+    for (offset, data) in &published {
+        assert!(*offset <= head, "{data} was answered and is gone");
+        if *offset >= kept_from {
+            assert_eq!(kept[usize::try_from(offset - kept_from).expect("small")], *data, "at {offset}");
+        }
+    }
+    let mut places = kept.iter().map(ToString::to_string).collect::<Vec<_>>();
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), kept.len(), "nothing is there twice");
+}
+
+#[tokio::test]
+async fn a_backup_is_in_another_life() {
+    let mut server = with_histories().start().await;
+    let mut ada = server.peer("ada", "acme").await;
+    let epoch = subscribe(&mut ada, "durable.a", None).await["epoch"].as_str().expect("a text").to_owned();
+    publish(&mut ada, "durable.a", json!("saved")).await;
+    let _ = server.shell().run(["store", "backup", "streamer.db", "copy.db"]).await.succeeded();
+    publish(&mut ada, "durable.a", json!("not saved")).await;
+    server.stop().await;
+    for (from, to) in [("copy.db", "streamer.db"), ("copy.db-wal", "streamer.db-wal")] {
+        let _ = std::fs::remove_file(server.folder().join(to));
+        if server.folder().join(from).exists() {
+            std::fs::rename(server.folder().join(from), server.folder().join(to)).expect("ours");
+        }
+    }
+    server.restart().await;
+    let mut back = server.peer("ada", "acme").await;
+    let answer = subscribe(&mut back, "durable.a", Some((&epoch, 2))).await;
+    assert_eq!((&answer["lost"], &answer["offset"]), (&json!("epoch"), &json!(1)));
+    assert_eq!(back.frame().await["data"], "saved");
+}
+
+#[tokio::test]
+async fn the_command_line_publishes_and_subscribes() {
+    let server = with_histories().start().await;
+    let shell = server.shell().variable("STREAMER_TOKEN", Issuer::shared().token("ada", "acme"));
+    let first = shell.run(["topic", "publish", "durable.news", r#"{"n":1}"#]).await.succeeded();
+    let (epoch, offset) = first.trim().rsplit_once(':').expect("EPOCH:OFFSET");
+    assert_eq!(offset, "1");
+    for n in 2..=3 {
+        let _ = shell.run(["topic", "publish", "durable.news", &format!("{{\"n\":{n}}}")]).await.succeeded();
+    }
+    let since = format!("{epoch}:1");
+    let printed = shell
+        .run(["topic", "subscribe", "durable.news", "--since", &since, "--count", "2"])
+        .await
+        .succeeded();
+    assert_eq!(printed.lines().collect::<Vec<_>>(), [r#"{"n":2}"#, r#"{"n":3}"#]);
+    let printed = shell
+        .run(["topic", "subscribe", "durable.news", "--history", "--count", "3", "--json"])
+        .await
+        .succeeded();
+    let events: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(events[2]["offset"], 3);
+    assert_eq!(shell.run(["topic", "presence", "durable.news"]).await.succeeded(), "");
+    let mut here = server.peer("bob", "acme").await;
+    subscribe(&mut here, "durable.news", None).await;
+    assert_eq!(shell.run(["topic", "presence", "durable.news"]).await.succeeded(), "bob\t1\n");
+
+    let weak = server.shell().variable("STREAMER_TOKEN", weak_token(&server));
+    let refused = weak.run(["topic", "publish", "durable.news", "1"]).await.failed(1);
+    assert!(refused.contains("FORBIDDEN"), "{refused}");
+    let refused = shell.run(["topic", "subscribe", "a b"]).await.failed(1);
+    assert!(refused.contains("a topic has"), "{refused}");
+}
+
+/// Of somebody who may read one topic.
+fn weak_token(server: &Server) -> String {
+    use streamer_e2e::scenario::{Place as _, TokenKind, Wanted};
+    let topics = vec!["durable.news".to_owned()];
+    server.token(&Wanted {
+        user: "cy".into(),
+        tenant: "acme".into(),
+        permissions: Vec::new(),
+        topics,
+        kind: TokenKind::Valid,
+    })
+}
+
+#[tokio::test]
+async fn what_topics_do_is_counted() {
+    let server = with_histories().start().await;
+    let mut ada = server.peer("ada", "acme").await;
+    subscribe(&mut ada, "memory.a", None).await;
+    for n in 0..5 {
+        publish(&mut ada, "memory.a", json!(n)).await;
+    }
+    let published = server.metric("streamer_topic_messages_published_total", &["memory"]).await;
+    let delivered = server.metric("streamer_topic_messages_delivered_total", &[]).await;
+    assert_eq!((published, delivered), (5.0, 5.0));
+    until("the sizes to be shown", async || {
+        let topics = server.metric("streamer_topics", &[]).await;
+        let subscriptions = server.metric("streamer_topic_subscriptions", &[]).await;
+        let bytes = server.metric("streamer_topic_history_bytes", &["memory"]).await;
+        (topics >= 1.0 && subscriptions >= 1.0 && bytes > 100.0).then_some(())
+    })
+    .await;
+}
