@@ -1,4 +1,4 @@
-//! Who is on the other end of a connection.
+//! Who is on the other end: of a connection, or of a call.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use streamer_protocol::{ConnectionId, ErrorBody, RequestId, TenantId, Timestamp, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::store::RequestKey;
+use crate::{push::Push, store::RequestKey};
 
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub trait Credentials: Send + Sync {
     fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody>;
 }
 
-/// A live connection, as the engine knows it.
+/// A live connection, as the engine knows it; or somebody who has none, but calls and is answered.
 pub struct Session {
     /// Its name.
     pub connection: ConnectionId,
@@ -39,6 +39,8 @@ pub struct Session {
     pub caller: Caller,
     in_flight: Arc<Semaphore>,
     credentials: Arc<dyn Credentials>,
+    /// The way to whoever has no connection.
+    own_way: Option<Arc<dyn Push>>,
     /// The requests that it follows, until it has ended; see `live`.
     pub(crate) follows: Mutex<Option<HashSet<RequestId>>>,
 }
@@ -52,7 +54,30 @@ impl Session {
     ) -> Arc<Self> {
         let in_flight = Arc::new(Semaphore::new(in_flight_max));
         let follows = Mutex::new(Some(HashSet::new()));
-        Arc::new(Self { connection, caller, in_flight, credentials, follows })
+        Arc::new(Self { connection, caller, in_flight, credentials, own_way: None, follows })
+    }
+
+    /// That of somebody who has no connection. `name` is no connection's.
+    pub(crate) fn visiting(
+        name: ConnectionId,
+        caller: Caller,
+        way: Arc<dyn Push>,
+        credentials: Arc<dyn Credentials>,
+    ) -> Arc<Self> {
+        // Whoever opens it counts what is worked on for all of the caller's together.
+        let in_flight = Arc::new(Semaphore::new(0));
+        let follows = Mutex::new(Some(HashSet::new()));
+        Arc::new(Self { connection: name, caller, in_flight, credentials, own_way: Some(way), follows })
+    }
+
+    /// Whether there is a connection on its other end.
+    pub(crate) fn is_connection(&self) -> bool {
+        self.own_way.is_none()
+    }
+
+    /// The way to its other end: its own, or the one to connections.
+    pub(crate) fn way<'a>(&'a self, to_connections: &'a dyn Push) -> &'a dyn Push {
+        self.own_way.as_deref().unwrap_or(to_connections)
     }
 
     pub(crate) fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {

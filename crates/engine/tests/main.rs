@@ -15,3 +15,4 @@ mod short;
 mod stop;
 mod support;
 mod takeover;
+mod visit;

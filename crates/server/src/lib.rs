@@ -12,6 +12,7 @@ mod connection;
 mod credentials;
 mod door;
 mod frames;
+mod http;
 mod hub;
 mod line;
 mod link;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use admin::{Admin, AdminSettings};
 pub use door::{Door, Readiness};
+pub use http::HttpSettings;
 pub use hub::Hub;
 pub use listen::bind;
 pub use settings::Settings;

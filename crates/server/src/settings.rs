@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::HttpSettings;
+
 /// How the doors and the hub behave.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -51,6 +53,8 @@ pub struct Settings {
     pub sockets_max: usize,
     /// Within how long clients are told to reconnect when the server is going away.
     pub drain_spread: Duration,
+    /// The HTTP door.
+    pub http: HttpSettings,
 }
 
 impl Default for Settings {
@@ -77,6 +81,7 @@ impl Default for Settings {
             close_timeout: Duration::from_secs(2),
             sockets_max: 20_000,
             drain_spread: Duration::from_secs(5),
+            http: HttpSettings::default(),
         }
     }
 }

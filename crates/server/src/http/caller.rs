@@ -1,0 +1,57 @@
+//! Who is asking over HTTP, by the token that came with the call.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+    response::Response,
+};
+use streamer_auth::{Identity, Rejected};
+use streamer_engine::{Caller, Credentials};
+use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
+
+use super::problem;
+use crate::door::Shared;
+
+/// Whoever presents a valid token in the `Authorization` header.
+pub(crate) struct Bearer(pub(crate) Identity);
+
+/// The same, or in the query: a page's `EventSource`, and a link to a file, can send no headers.
+pub(crate) struct BearerOrQuery(pub(crate) Identity);
+
+impl FromRequestParts<Arc<Shared>> for Bearer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
+        identify(shared, None, &parts.headers).await.map(Self).map_err(problem::rejected)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for BearerOrQuery {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
+        identify(shared, parts.uri.query(), &parts.headers).await.map(Self).map_err(problem::rejected)
+    }
+}
+
+async fn identify(shared: &Shared, query: Option<&str>, headers: &HeaderMap) -> Result<Identity, Rejected> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let presented = streamer_auth::presented(query, authorization, None)?;
+    shared.verifier.verify(presented.token.as_str(), shared.engine.clock().now()).await
+}
+
+/// Who that is to the engine.
+pub(super) fn caller(identity: &Identity) -> Caller {
+    Caller { user: identity.user.clone(), tenant: identity.tenant.clone() }
+}
+
+/// Each call brings its token along: there is none to be refreshed.
+pub(super) struct OneToken;
+
+impl Credentials for OneToken {
+    fn refresh(&self, _: &str) -> Result<Timestamp, ErrorBody> {
+        Err(ErrorBody::new(ErrorCode::ValidationError, "present the fresh token with the next call"))
+    }
+}
