@@ -94,7 +94,10 @@ async fn call(
     let refuse = |error| Box::new(problem(error));
     let not_text = |_| refuse(ErrorBody::new(ErrorCode::ValidationError, "the body is not UTF-8"));
     let text = std::str::from_utf8(text).map_err(not_text)?;
-    let mut message = streamer_protocol::Request::parse(text).map_err(|invalid| refuse(invalid.into()))?;
+    let mut message = streamer_protocol::Request::parse(text).map_err(|invalid| {
+        let id = invalid.id.clone();
+        Box::new(problem::of_request(StatusCode::BAD_REQUEST, invalid.into(), id, None))
+    })?;
     message.id = idempotency::agreed(key, message.id).map_err(refuse)?;
 
     let visit = Visit::begin(shared, &identity);
