@@ -289,6 +289,41 @@ impl Default for Connections {
     }
 }
 
+/// Requests over HTTP.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Http {
+    /// How long a call may wait for an outcome, whatever it prefers (Prefer: wait=N). Below what proxies allow.
+    pub(crate) wait_max_s: Seconds,
+    /// How long a client may take for the body of a request.
+    pub(crate) body_timeout_s: Seconds,
+    /// How many calls of one user are worked on at once; more are answered 429. What is queued does not count.
+    pub(crate) user_calls_max: usize,
+    /// How many streams of events one user has at once; more are answered 429.
+    pub(crate) user_streams_max: usize,
+    /// How long a stream of events is silent at most.
+    pub(crate) events_heartbeat_s: Seconds,
+    /// The origins whose pages may call, such as "https://app.example"; "*" for all.
+    pub(crate) allowed_origins: Vec<String>,
+    /// Whether such pages may send the browser's credentials along. Not together with "*".
+    pub(crate) allow_credentials: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let http = streamer_server::HttpSettings::default();
+        Self {
+            wait_max_s: Seconds(http.wait_max.as_secs()),
+            body_timeout_s: Seconds(http.body_timeout.as_secs()),
+            user_calls_max: http.user_calls_max,
+            user_streams_max: http.user_streams_max,
+            events_heartbeat_s: Seconds(http.events_heartbeat.as_secs()),
+            allowed_origins: http.allowed_origins,
+            allow_credentials: http.allow_credentials,
+        }
+    }
+}
+
 /// How the process goes away.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
