@@ -8,6 +8,7 @@ mod demo;
 mod drain;
 mod handlers;
 mod healthcheck;
+mod http;
 mod memory;
 mod once;
 mod operators;
