@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     pub(crate) verifier: LiveVerifier,
     pub(crate) settings: Arc<Settings>,
     pub(crate) addresses: Addresses,
-    /// What each user may have worked on at once, over HTTP.
+    /// How often each user may call, and what it may have worked on at once, over HTTP.
     pub(crate) calls: Allowances,
     /// How many streams of events each user may have at once.
     pub(crate) streams: Allowances,
@@ -60,8 +60,8 @@ impl Door {
     pub fn new(engine: Engine, hub: Hub, verifier: impl Into<LiveVerifier>, settings: Settings) -> Self {
         let (verifier, settings) = (verifier.into(), Arc::new(settings));
         let addresses = Addresses::new(settings.address_connections_per_minute, settings.addresses_max);
-        let calls = Allowances::new(settings.http.user_calls_max);
-        let streams = Allowances::new(settings.http.user_streams_max);
+        let calls = Allowances::new(settings.http.user_calls_max, settings.messages_per_minute);
+        let streams = Allowances::new(settings.http.user_streams_max, 0);
         let draining = CancellationToken::new();
         let listening = Listening {
             head_timeout: settings.head_timeout,
@@ -69,7 +69,8 @@ impl Door {
             sockets: Sockets::new(settings.sockets_max),
             handshakes: None,
         };
-        let shared = Arc::new(Shared { engine, hub, verifier, settings, addresses, calls, streams, draining });
+        let shared =
+            Arc::new(Shared { engine, hub, verifier, settings, addresses, calls, streams, draining });
         Self { shared, listening: Arc::new(listening) }
     }
 
@@ -135,6 +136,10 @@ impl Readiness {
         metrics::gauge!("streamer_sockets_open").set(self.listening.sockets.open() as f64);
         metrics::gauge!("streamer_tls_handshakes_open").set(handshakes as f64);
         metrics::gauge!("streamer_addresses_counted").set(self.shared.addresses.len() as f64);
+        let (calls, users) = self.shared.calls.measure();
+        metrics::gauge!("streamer_http_calls_open").set(calls as f64);
+        metrics::gauge!("streamer_http_users_counted").set(users as f64);
+        metrics::gauge!("streamer_event_streams_active").set(self.shared.streams.measure().0 as f64);
     }
 }
 

@@ -20,6 +20,7 @@ mod listen;
 mod patience;
 mod places;
 mod proxy;
+mod query;
 mod rate;
 mod settings;
 mod stream;

@@ -25,7 +25,7 @@ pub struct Settings {
     /// How many connections one tenant has at once.
     pub tenant_connections_max: usize,
     /// How many messages one connection may send in a minute, and at once after a quiet minute. More are refused;
-    /// a peer that goes on to ten times as many is closed. 0: any number.
+    /// a peer that goes on to ten times as many is closed. Over HTTP, one user's calls. 0: any number.
     pub messages_per_minute: u32,
     /// How long a client may take for one message, from its first byte to its last.
     pub message_timeout: Duration,

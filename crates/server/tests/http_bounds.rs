@@ -225,6 +225,29 @@ async fn so_many_calls_of_one_user_are_worked_on_at_once() {
 }
 
 #[tokio::test]
+async fn one_user_calls_as_often_as_a_connection_may_send() {
+    let mut setup = Setup::default();
+    setup.settings.messages_per_minute = 3;
+    let server = setup.start().await;
+    let call = |path: &str| Http::get(server.addr, path).bearer(&Token::ada());
+    for path in ["/v1/usage", "/v1/requests", "/v1/requests/a"] {
+        assert_ne!(call(path).send().await.status, 429);
+    }
+    for over in
+        [call("/v1/usage"), call("/v1/requests/a/events"), post(&server).json(json!({ "action": "ping" }))]
+    {
+        let over = over.send().await;
+        assert_eq!(over.error(), (429, "RATE_LIMITED".to_owned()));
+        let wait: u64 = over.header("retry-after").and_then(|wait| wait.parse().ok()).expect("when");
+        assert!((1..=20).contains(&wait), "{wait}");
+    }
+    assert!(server.counts("streamer_rate_limited_total{what=\"calls\"}", 3), "{}", server.metrics());
+    let other = Http::get(server.addr, "/v1/usage").bearer(&Token::of("bob", "acme")).send().await;
+    assert_eq!(other.status, 200);
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn only_who_presents_a_token_is_served() {
     let server = Server::start().await;
     let contract = Contract::of(&server).await;

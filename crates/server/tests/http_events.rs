@@ -143,8 +143,11 @@ async fn events_come_as_they_happen_and_in_between_a_sign_of_life() {
     );
     assert_eq!((opening.1.len(), &opening.1), (1, &opening.2));
     assert!(stream.comments >= 2, "{}", stream.comments);
-    assert!(server.metrics().contains("streamer_event_streams_active"));
-    until("no stream is left", async || server.counts("streamer_event_streams_active", 0)).await;
+    until("no stream is left", async || {
+        let metrics = Http::get(server.admin, "/metrics").send().await;
+        metrics.text().contains("streamer_event_streams_active 0")
+    })
+    .await;
     server.finish().await;
 }
 
@@ -174,9 +177,29 @@ async fn one_user_has_so_many_streams_at_once() {
     submit(&server, "a", "work", json!(SECRET)).await;
     let (first, _second) = (listen(&server, "a", "").await, listen(&server, "a", "").await);
     let over = answer(&server, "/v1/requests/a/events", ("x", "y")).await;
-    assert_eq!((over.error(), over.header("retry-after")), ((429, "RATE_LIMITED".to_owned()), Some("1")));
+    assert_eq!((over.error(), over.header("retry-after")), ((429, "RATE_LIMITED".to_owned()), Some("5")));
+    assert!(server.counts("streamer_rate_limited_total{what=\"streams\"}", 1));
+    let usage = Http::get(server.addr, "/v1/usage").bearer(&Token::ada()).send().await;
+    assert_eq!(usage.json()["connections"], 2);
     drop(first);
     until("a place is free", async || listen(&server, "a", "").await.status() == 200).await;
+    server.gate.add_permits(1);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_stream_has_its_place_among_the_connections_of_its_tenant() {
+    let mut setup = Setup::default();
+    setup.settings.tenant_connections_max = 2;
+    let server = setup.start().await;
+    submit(&server, "a", "work", json!(SECRET)).await;
+    let client = Client::ada(&server).await;
+    let stream = listen(&server, "a", "").await;
+    let over = answer(&server, "/v1/requests/a/events", ("x", "y")).await;
+    assert_eq!((over.error(), over.header("retry-after")), ((429, "RATE_LIMITED".to_owned()), Some("5")));
+    client.leave().await;
+    until("a place is free", async || listen(&server, "a", "").await.status() == 200).await;
+    drop(stream);
     server.gate.add_permits(1);
     server.finish().await;
 }

@@ -227,13 +227,17 @@ async fn ones_own_requests_are_listed_in_pages() {
     let others = Http::get(server.addr, "/v1/requests").bearer(&Token::of("ada", "globex")).send().await;
     assert_eq!(others.json(), json!({ "requests": [] }));
 
-    for (query, field) in [("?limit=0", "limit"), ("?limit=101", "limit"), ("?cursor=no", "cursor")] {
+    for (query, field) in [
+        ("?limit=0", "limit"),
+        ("?limit=101", "limit"),
+        ("?limit=many", "limit"),
+        ("?status=DONE", "status"),
+        ("?cursor=no", "cursor"),
+    ] {
         let answer = list(query).await;
         assert_eq!((answer.error().0, answer.wrong_field()), (400, field.to_owned()), "{query}");
     }
-    for query in ["?limit=many", "?status=DONE", "?limit=1&limit=2"] {
-        assert_eq!(list(query).await.error(), (400, "VALIDATION_ERROR".to_owned()), "{query}");
-    }
+    assert_eq!(list("?limit=1&limit=2").await.error(), (400, "VALIDATION_ERROR".to_owned()));
     server.finish().await;
 }
 

@@ -240,7 +240,7 @@ pub(crate) struct Connections {
     /// How many of them one tenant has.
     pub(crate) tenant_connections_max: usize,
     /// How many messages one may send in a minute, and at once after a quiet minute; more are refused, and a flood of
-    /// them ends it. 0: any number.
+    /// them ends it. Over HTTP, one user's calls. 0: any number.
     pub(crate) messages_per_minute: u32,
     /// How long a client may take for one message, from its first byte to its last.
     pub(crate) message_timeout_s: Seconds,
@@ -299,7 +299,7 @@ pub(crate) struct Http {
     pub(crate) body_timeout_s: Seconds,
     /// How many calls of one user are worked on at once; more are answered 429. What is queued does not count.
     pub(crate) user_calls_max: usize,
-    /// How many streams of events one user has at once; more are answered 429.
+    /// How many streams of events one user has at once; more are answered 429. Each counts as a connection of its tenant.
     pub(crate) user_streams_max: usize,
     /// How long a stream of events is silent at most.
     pub(crate) events_heartbeat_s: Seconds,

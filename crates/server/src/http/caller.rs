@@ -1,6 +1,6 @@
 //! Who is asking over HTTP, by the token that came with the call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
@@ -14,7 +14,7 @@ use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
 use super::problem;
 use crate::door::Shared;
 
-/// Whoever presents a valid token in the `Authorization` header.
+/// Whoever presents a valid token in the `Authorization` header, and does not come too often.
 pub(crate) struct Bearer(pub(crate) Identity);
 
 /// The same, or in the query: a page's `EventSource`, and a link to a file, can send no headers.
@@ -24,7 +24,9 @@ impl FromRequestParts<Arc<Shared>> for Bearer {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
-        identify(shared, None, &parts.headers).await.map(Self).map_err(problem::rejected)
+        let identity = identify(shared, None, &parts.headers).await.map_err(problem::rejected)?;
+        shared.calls.admit(&identity).map_err(too_often)?;
+        Ok(Self(identity))
     }
 }
 
@@ -40,6 +42,12 @@ async fn identify(shared: &Shared, query: Option<&str>, headers: &HeaderMap) -> 
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let presented = streamer_auth::presented(query, authorization, None)?;
     shared.verifier.verify(presented.token.as_str(), shared.engine.clock().now()).await
+}
+
+/// The answer to whoever calls more often than a connection may send messages.
+pub(super) fn too_often(wait: Duration) -> Response {
+    metrics::counter!("streamer_rate_limited_total", "what" => "calls").increment(1);
+    problem::later(ErrorCode::RateLimited, "too many calls: wait", wait)
 }
 
 /// Who that is to the engine.

@@ -1,17 +1,18 @@
 //! A request's log as server-sent events (WHATWG HTML, section 9.2).
 
-use std::{convert::Infallible, pin::Pin, sync::Arc};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::{BufMut as _, BytesMut};
 use futures_util::stream;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use streamer_auth::Identity;
 use streamer_protocol::ErrorCode;
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -20,13 +21,13 @@ use tokio::{
 
 use super::{
     Door,
-    caller::BearerOrQuery,
+    caller::{BearerOrQuery, too_often},
     heard::Heard,
     problem::{self, problem},
     requests::Named,
     visit::Visit,
 };
-use crate::door::Shared;
+use crate::{door::Shared, places::Place, query};
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -49,23 +50,16 @@ pub(super) async fn events(
     State(shared): Door,
     BearerOrQuery(identity): BearerOrQuery,
     Named(id): Named,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if shared.draining.is_cancelled() {
-        let message = "the server is going away: connect elsewhere";
-        return problem::later(ErrorCode::Overloaded, message, RECONNECT_MS);
-    }
-    let Ok(Query(Wanted { after_seq })) = wanted else {
-        return problem::invalid("after_seq", "a whole number, not negative");
-    };
-    let after = match last_event_id(&headers) {
-        Ok(last) => last.or(after_seq).unwrap_or(0),
+    let after = match last_event_id(&headers, &uri) {
+        Ok(after) => after,
         Err(invalid) => return *invalid,
     };
-    let Some(place) = shared.streams.take(&identity) else {
-        let message = "you listen to as many streams as you may: close one first";
-        return problem::later(ErrorCode::RateLimited, message, RECONNECT_MS);
+    let place = match place(&shared, &identity) {
+        Ok(place) => place,
+        Err(refused) => return *refused,
     };
     let visit = Visit::begin(&shared, &identity);
     match shared.engine.follow(&visit.session, id, after).await {
@@ -75,8 +69,7 @@ pub(super) async fn events(
     }
     let left = (identity.expires_at + shared.settings.token_grace).since(shared.engine.clock().now());
     let events =
-        Events { visit, opened: false, ended: false, expiry: Box::pin(sleep(left)), shared, _place: place };
-    metrics::gauge!("streamer_event_streams_active").increment(1);
+        Events { visit, opened: false, ended: false, expiry: Box::pin(sleep(left)), shared, _held: place };
     let pieces = stream::unfold(events, async |mut events| {
         events.next().await.map(|piece| (Ok::<_, Infallible>(piece), events))
     });
@@ -92,12 +85,37 @@ pub(super) async fn events(
     response
 }
 
-/// The `seq` of the last event that the client has, if it says one.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Box<Response>> {
-    let Some(last) = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty()) else { return Ok(None) };
+/// The `seq` of the last event that the client has; 0 if it has none.
+fn last_event_id(headers: &HeaderMap, uri: &Uri) -> Result<u64, Box<Response>> {
+    let Wanted { after_seq } = query::read(uri).map_err(|error| Box::new(problem(error)))?;
+    let Some(last) = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty()) else {
+        return Ok(after_seq.unwrap_or(0));
+    };
     let seq = last.to_str().ok().and_then(|last| last.trim().parse().ok());
-    let unreadable = || Box::new(problem::invalid("Last-Event-ID", "the id of an event, as it came"));
-    seq.map(Some).ok_or_else(unreadable)
+    seq.ok_or_else(|| Box::new(problem::invalid("Last-Event-ID", "the id of an event, as it came")))
+}
+
+/// A stream's place: among its user's, and among its tenant's connections, which it is one of in all but name.
+struct Held {
+    _of_user: OwnedSemaphorePermit,
+    _of_tenant: Place,
+}
+
+fn place(shared: &Shared, identity: &Identity) -> Result<Held, Box<Response>> {
+    const AGAIN: Duration = Duration::from_secs(5);
+    if shared.draining.is_cancelled() {
+        return Err(Box::new(problem::draining()));
+    }
+    shared.calls.admit(identity).map_err(|wait| Box::new(too_often(wait)))?;
+    let refuse = |what, message| {
+        metrics::counter!("streamer_rate_limited_total", "what" => what).increment(1);
+        Box::new(problem::later(ErrorCode::RateLimited, message, AGAIN))
+    };
+    let too_many = || refuse("streams", "you listen to as many streams as you may: close one first");
+    let of_user = shared.streams.take(identity).ok_or_else(too_many)?;
+    let of_tenant =
+        shared.hub.place(&identity.tenant).map_err(|full| refuse(full.as_str(), full.message()))?;
+    Ok(Held { _of_user: of_user, _of_tenant: of_tenant })
 }
 
 /// A stream of events. Ends with the outcome, with the token, when its reader is too slow, and when the server
@@ -108,7 +126,7 @@ struct Events {
     ended: bool,
     expiry: Pin<Box<Sleep>>,
     shared: Arc<Shared>,
-    _place: OwnedSemaphorePermit,
+    _held: Held,
 }
 
 impl Events {
@@ -167,12 +185,6 @@ impl Events {
         }
         piece.put_u8(b'\n');
         self.ended = heard.is_outcome();
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        metrics::gauge!("streamer_event_streams_active").decrement(1);
     }
 }
 

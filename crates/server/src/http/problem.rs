@@ -1,5 +1,7 @@
 //! Errors over HTTP, as problem details (RFC 9457).
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -84,9 +86,10 @@ pub(crate) fn of_request(
     response
 }
 
-/// An error that may pass, after so many milliseconds.
-pub(crate) fn later(code: ErrorCode, message: &str, after: u64) -> Response {
-    let again = Retry { retryable: true, after: Some(after), attempt: None, max_tries: None };
+/// An error that may pass, and when to try again.
+pub(crate) fn later(code: ErrorCode, message: &str, after: Duration) -> Response {
+    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1);
+    let again = Retry { retryable: true, after: Some(millis), attempt: None, max_tries: None };
     problem(ErrorBody::new(code, message).retry(again))
 }
 
@@ -98,7 +101,13 @@ pub(crate) fn rejected(rejected: Rejected) -> Response {
     response
 }
 
-/// The answer to a query that cannot be read.
+/// The answer to a server that takes nothing new.
+pub(crate) fn draining() -> Response {
+    const AGAIN: Duration = Duration::from_secs(1);
+    later(ErrorCode::Overloaded, "the server is going away: connect elsewhere", AGAIN)
+}
+
+/// The answer to a field of head or query that cannot be read.
 pub(crate) fn invalid(field: &str, what: impl Into<String>) -> Response {
     problem(ErrorBody::new(ErrorCode::ValidationError, format!("{field} is not valid")).at(field, what))
 }

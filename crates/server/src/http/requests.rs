@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Path, Query, State, rejection::QueryRejection},
-    http::{StatusCode, request::Parts},
+    extract::{FromRequestParts, Path, State},
+    http::{StatusCode, Uri, request::Parts},
     response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
@@ -21,7 +21,7 @@ use super::{
     caller::caller,
     problem::{self, problem},
 };
-use crate::door::Shared;
+use crate::{door::Shared, query};
 
 /// How many requests one page has, unless asked otherwise, and at most.
 const PAGE_DEFAULT: u32 = 20;
@@ -80,14 +80,10 @@ pub(super) async fn cancel(State(shared): Door, Bearer(identity): Bearer, Named(
 }
 
 /// `GET /v1/requests?status=&limit=&cursor=`.
-pub(super) async fn list(
-    State(shared): Door,
-    Bearer(identity): Bearer,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Response {
-    let Wanted { status, limit, cursor } = match wanted {
-        Ok(Query(wanted)) => wanted,
-        Err(e) => return problem(ErrorBody::new(ErrorCode::ValidationError, e.body_text())),
+pub(super) async fn list(State(shared): Door, Bearer(identity): Bearer, uri: Uri) -> Response {
+    let Wanted { status, limit, cursor } = match query::read(&uri) {
+        Ok(wanted) => wanted,
+        Err(error) => return problem(error),
     };
     let limit = limit.unwrap_or(PAGE_DEFAULT);
     if limit == 0 || limit > PAGE_MAX {

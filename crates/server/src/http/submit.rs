@@ -21,6 +21,9 @@ use super::{
 };
 use crate::{answer, door::Shared};
 
+/// When to try again what may pass in no time.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// What must hold before the body is read.
 struct Admitted {
     identity: Identity,
@@ -68,17 +71,16 @@ pub(super) async fn submit(State(shared): Door, request: Request) -> Response {
 
 /// Everything that can be refused by the head alone.
 async fn admit(shared: &Arc<Shared>, parts: &mut Parts) -> Result<Admitted, Box<Response>> {
-    const AGAIN_MS: u64 = 1000;
     if shared.draining.is_cancelled() {
-        let message = "the server is going away: connect elsewhere";
-        return Err(Box::new(problem::later(ErrorCode::Overloaded, message, AGAIN_MS)));
+        return Err(Box::new(problem::draining()));
     }
     let Bearer(identity) = Bearer::from_request_parts(parts, shared).await.map_err(Box::new)?;
     body::check(&parts.headers, shared.settings.message_bytes_max)?;
     let key = idempotency::key(&parts.headers).map_err(|error| Box::new(problem(error)))?;
     let Some(room) = shared.calls.take(&identity) else {
         let message = "as many of your calls as may are being worked on: wait for one of them";
-        return Err(Box::new(problem::later(ErrorCode::RateLimited, message, AGAIN_MS)));
+        metrics::counter!("streamer_rate_limited_total", "what" => "calls_at_once").increment(1);
+        return Err(Box::new(problem::later(ErrorCode::RateLimited, message, AGAIN)));
     };
     Ok(Admitted { identity, room, key })
 }
@@ -138,7 +140,7 @@ fn answered(outcome: Outcome, path: &str) -> Response {
         Outcome::Stored(heard) => (heard, true),
         Outcome::Unheard => {
             let again = "it is not known what became of this: send it again with the same id";
-            return problem::later(ErrorCode::Overloaded, again, 1000);
+            return problem::later(ErrorCode::Overloaded, again, AGAIN);
         }
     };
     let mut response = match heard.kind {

@@ -26,11 +26,16 @@ pub(super) struct UsageView {
     stored_bytes: u64,
     /// How many bytes may be kept.
     stored_bytes_max: u64,
+    /// Connections and streams of events, on this node.
+    connections: u64,
+    /// How many there may be.
+    connections_max: u64,
 }
 
 /// `GET /v1/usage`.
 pub(super) async fn usage(State(shared): Door, Bearer(identity): Bearer) -> Response {
     let quota = &shared.engine.settings().quota;
+    let connections = shared.hub.connections_of(&identity.tenant);
     match shared.engine.usage(&identity.tenant).await {
         Ok(usage) => Json(UsageView {
             tenant_id: identity.tenant,
@@ -39,6 +44,8 @@ pub(super) async fn usage(State(shared): Door, Bearer(identity): Bearer) -> Resp
             running: usage.running,
             stored_bytes: usage.stored_bytes,
             stored_bytes_max: quota.tenant_stored_bytes_max,
+            connections: connections as u64,
+            connections_max: shared.settings.tenant_connections_max as u64,
         })
         .into_response(),
         Err(error) => problem(error),
