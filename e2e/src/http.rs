@@ -56,7 +56,8 @@ pub async fn post(address: SocketAddr, path: &str, token: Option<&str>, body: &V
     call(address, "POST", path, token, Some(body)).await
 }
 
-async fn call(
+/// Calls a path with any method.
+pub async fn call(
     address: SocketAddr,
     method: &str,
     path: &str,

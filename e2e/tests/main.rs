@@ -11,6 +11,7 @@ mod failpoints;
 mod full_disk;
 mod handlers;
 mod healthcheck;
+mod http;
 mod memory;
 mod once;
 mod operators;

@@ -5,6 +5,7 @@ mod check;
 mod coverage;
 mod debian;
 mod deploy;
+mod documents;
 mod fuzz;
 mod imports;
 mod run;
@@ -58,7 +59,7 @@ enum Command {
     },
     /// Line coverage per crate; fails where a crate that is held to it stays below the bound.
     Coverage,
-    /// Writes the JSON Schema files of the wire anew, from its types.
+    /// Writes what is generated from the types anew: the JSON Schemas of the wire, the OpenAPI and AsyncAPI documents.
     Schema,
 }
 

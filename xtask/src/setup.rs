@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{coverage, debian, tool, workspace::Workspace};
+use crate::{coverage, debian, documents, tool, workspace::Workspace};
 
 /// What can be installed by itself.
 #[derive(Clone, Copy, ValueEnum)]
@@ -16,6 +16,8 @@ pub(crate) enum Component {
     Coverage,
     /// nginx, HAProxy and Caddy, for the tests of `deploy/proxies`.
     Proxies,
+    /// openapi-spec-validator and the parser of AsyncAPI (by Python and Node.js), for the tests of `docs/*.json`.
+    Documents,
 }
 
 impl Component {
@@ -28,6 +30,7 @@ impl Component {
             }
             Self::Coverage => coverage::Tools::find(workspace).map(drop),
             Self::Proxies => debian::PROXIES.prepare(workspace),
+            Self::Documents => documents::prepare(workspace),
         }
     }
 }

@@ -5,20 +5,26 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    debian,
+    debian, documents,
     run::{cargo, status},
     workspace::Workspace,
 };
 
 /// Runs the workspace's tests, or those of the packages that `args` name, and goes on after a failure.
 ///
-/// What the tests use beside the toolchain is set up first, where it can be had. A test that lacks a component says `skipped: …` past the capture of its output, so that it shows here; the
-/// last lines are cargo's own.
+/// What the tests use beside the toolchain is set up first, where it can be had. A test that lacks a component says
+/// `skipped: …` past the capture of its output, so that it shows here; the last lines are cargo's own.
 pub(crate) fn test(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
-    if (!names_packages(args) || args.iter().any(|arg| arg.contains("streamer-e2e")))
+    let runs = |package: &str| !names_packages(args) || args.iter().any(|arg| arg.contains(package));
+    if runs("streamer-e2e")
         && let Err(e) = debian::PROXIES.prepare(workspace)
     {
         println!("not set up: proxies ({e:#})");
+    }
+    if runs("streamer-server")
+        && let Err(e) = documents::prepare(workspace)
+    {
+        println!("not set up: the validators of docs/*.json ({e:#})");
     }
     let mut command = cargo(workspace.root());
     command.args(["test", "--no-fail-fast"]);

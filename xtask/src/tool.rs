@@ -74,6 +74,15 @@ pub(crate) const CHECK_JSONSCHEMA: Tool = Tool {
     python: true,
 };
 
+/// Whether an OpenAPI document is one.
+pub(crate) const OPENAPI_SPEC_VALIDATOR: Tool = Tool {
+    name: "openapi-spec-validator",
+    package: "openapi-spec-validator",
+    version: "0.9.0",
+    program: "bin/openapi-spec-validator",
+    python: true,
+};
+
 impl Tool {
     /// The major version.
     pub(crate) fn major(&self) -> &'static str {
@@ -93,17 +102,8 @@ impl Tool {
 
     /// Installs the program under the target folder, unless it is there.
     pub(crate) fn install(&self, workspace: &Workspace) -> Result<PathBuf> {
-        let tools = workspace.target("tools");
-        let folder = tools.join(format!("{}-{}", self.name, self.version));
-        if !folder.exists() {
-            // Installed beside and moved: a folder of the final name is whole, even if this is interrupted.
-            let unfinished = tools.join(format!("{}.unfinished-{}", self.name, std::process::id()));
-            self.pip_install(workspace, &unfinished)
-                .and_then(|()| fs::rename(&unfinished, &folder).context("cannot move the installed files"))
-                .inspect_err(|_| drop(fs::remove_dir_all(&unfinished)))
-                .with_context(|| format!("cannot install {} {}", self.name, self.version))?;
-        }
-        Ok(folder.join(self.program))
+        let install = |folder: &Path| self.pip_install(workspace, folder);
+        Ok(once(workspace, self.name, self.version, install)?.join(self.program))
     }
 
     /// The installed program as a command, with whatever it is made of.
@@ -128,4 +128,24 @@ impl Tool {
         }
         run(&mut pip)
     }
+}
+
+/// A folder among the tools, which `install` fills unless it is there.
+pub(crate) fn once(
+    workspace: &Workspace,
+    name: &str,
+    version: &str,
+    install: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let tools = workspace.target("tools");
+    let folder = tools.join(format!("{name}-{version}"));
+    if !folder.exists() {
+        // Installed beside and moved: a folder of the final name is whole, even if this is interrupted.
+        let unfinished = tools.join(format!("{name}.unfinished-{}", std::process::id()));
+        install(&unfinished)
+            .and_then(|()| fs::rename(&unfinished, &folder).context("cannot move the installed files"))
+            .inspect_err(|_| drop(fs::remove_dir_all(&unfinished)))
+            .with_context(|| format!("cannot install {name} {version}"))?;
+    }
+    Ok(folder)
 }

@@ -13,7 +13,7 @@ use streamer_service::{
     telemetry::Logs,
 };
 
-pub(crate) use sections::{Admin, Auth, Connections, Demo, Drain, Engine, Listen, Store, Topics};
+pub(crate) use sections::{Admin, Auth, Connections, Demo, Drain, Engine, Http, Listen, Store, Topics};
 
 /// What every environment variable of ours begins with.
 pub(crate) const PREFIX: &str = "STREAMER_";
@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) connections: Connections,
     /// What is published, and kept for those who come back.
     pub(crate) topics: Topics,
+    /// Requests over HTTP.
+    pub(crate) http: Http,
     /// How the process goes away.
     pub(crate) drain: Drain,
     /// The demonstration handlers.
@@ -140,6 +142,32 @@ mod tests {
         let mistakes = load(&[]).expect_err("no key").to_string();
         assert!(mistakes.contains("auth.public_key"), "{mistakes}");
         assert!(mistakes.contains("streamer token keys"), "{mistakes}");
+    }
+
+    #[test]
+    fn origins_are_origins_and_credentials_are_not_for_all() {
+        let key = ("auth.jwks_url", "https://issuer.example/keys");
+        let origins = |text| load(&[key, ("http.allowed_origins", text)]);
+        for good in ["*", "https://app.example", "http://localhost:5173,https://[2001:db8::1]:8443"] {
+            assert!(origins(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "app.example",
+            "https://app.example/",
+            "https://app.example/path",
+            "https://",
+            "ws://a",
+            "https://a b",
+            "https://u@a",
+            "https://*.example",
+            "null",
+        ] {
+            let mistakes = origins(bad).expect_err(bad).to_string();
+            assert!(mistakes.contains("http.allowed_origins"), "{mistakes}");
+        }
+        let all = [key, ("http.allowed_origins", "*"), ("http.allow_credentials", "true")];
+        let mistakes = load(&all).expect_err("every page would act as its visitor").to_string();
+        assert!(mistakes.contains("http.allow_credentials"), "{mistakes}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use streamer_protocol::{ErrorBody, ErrorCode, InvalidRequest, Json, Request, RequestId, Timestamp};
+use streamer_protocol::{ErrorBody, ErrorCode, Json, Request, RequestId, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::error;
 
@@ -42,14 +42,19 @@ pub(crate) fn accept(
     room: OwnedSemaphorePermit,
     text: &str,
 ) -> Option<Frame> {
-    let request = match Request::parse(text) {
-        Ok(request) => request,
-        Err(InvalidRequest { id, problem }) => {
-            let mut error = ErrorBody::new(InvalidRequest::CODE, "the message is not a request");
-            error = error.at(problem.path, problem.message);
-            return Some(core.error(id, error));
-        }
-    };
+    match Request::parse(text) {
+        Ok(request) => submit(core, session, room, request),
+        Err(invalid) => Some(core.error(invalid.id.clone(), invalid.into())),
+    }
+}
+
+/// Takes one message that is read already. Otherwise as [`accept`].
+pub(crate) fn submit(
+    core: &Arc<Core>,
+    session: &Arc<Session>,
+    room: OwnedSemaphorePermit,
+    request: Request,
+) -> Option<Frame> {
     let id = match request.id.clone() {
         Some(id) => id,
         None => {
@@ -62,6 +67,12 @@ pub(crate) fn accept(
     }
     let payload = request.payload.clone().unwrap_or_else(empty_payload);
     if let Some(builtin) = Builtin::named(request.action.as_str()) {
+        if builtin.is_for_connections() && !session.is_connection() {
+            let message = format!("{:?} is for connections: there is none here", request.action);
+            let error =
+                ErrorBody::new(ErrorCode::ValidationError, message).at("action", "needs a connection");
+            return Some(core.error(Some(id), error));
+        }
         return match builtin::answer(core, session, builtin, &id, payload) {
             builtin::Answer::Now(answer) => Some(answer),
             builtin::Answer::Later(answering) => start(core, session, answering, Held::Room { _room: room }),
@@ -153,7 +164,7 @@ fn plan(
     let short = takes < core.settings.short_limit && !route.always_queued() && run_at <= now;
     let new = NewRequest {
         key: session.caller.key(id),
-        connection: Some(session.connection.clone()),
+        connection: session.is_connection().then(|| session.connection.clone()),
         action: request.action.clone(),
         fingerprint: Fingerprint::of(&request.action, &payload),
         payload,

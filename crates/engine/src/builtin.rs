@@ -57,6 +57,11 @@ impl Builtin {
             _ => return None,
         })
     }
+
+    /// Whether it makes sense only while there is a connection.
+    pub(crate) fn is_for_connections(self) -> bool {
+        matches!(self, Self::Refresh | Self::Resume | Self::Subscribe | Self::Unsubscribe)
+    }
 }
 
 /// What a built-in action comes to.

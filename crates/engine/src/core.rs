@@ -172,7 +172,12 @@ impl Core {
             // Whoever is gone by now resumes later.
             let _ = self.live.tell(session, known()).await;
         }
-        if self.catch_up(listener, 0, ended).await {
+        // Whoever has no connection asked for the outcome, not for what led to it.
+        let after = match session.is_connection() {
+            true => 0,
+            false => summary.last_seq.saturating_sub(u64::from(ended)),
+        };
+        if self.catch_up(listener, after, ended).await {
             let _ = self.live.tell(session, known()).await;
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use streamer_protocol::{
-    ConnectionId, ErrorBody, ErrorCode, Json, Present, Published, Request, RequestStatus, TenantId,
+    ConnectionId, ErrorBody, ErrorCode, Json, Present, Published, Request, RequestId, RequestStatus, TenantId,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -62,9 +62,10 @@ pub struct Engine {
 
 /// The answer to a wish to cancel.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CancelView {
     /// The request.
-    pub request_id: streamer_protocol::RequestId,
+    pub request_id: RequestId,
     /// Where it stands now: CANCELLED if it waited; if it runs, it ends soon; or it had ended already.
     pub status: RequestStatus,
 }
@@ -142,6 +143,63 @@ impl Engine {
     #[must_use]
     pub fn accept(&self, session: &Arc<Session>, room: OwnedSemaphorePermit, text: &str) -> Option<Frame> {
         accept::accept(&self.core, session, room, text)
+    }
+
+    /// Begins the session of somebody who has no connection, but calls and is answered: what a connection would be
+    /// sent goes to `way`, under the session's name. Nothing of it is stored. [`leave`](Self::leave) ends it.
+    #[must_use]
+    pub fn visit(
+        &self,
+        caller: Caller,
+        way: Arc<dyn Push>,
+        credentials: Arc<dyn Credentials>,
+    ) -> Arc<Session> {
+        let name = ConnectionId::new(self.core.random.unguessable());
+        Session::visiting(name, caller, way, credentials)
+    }
+
+    /// Ends a session that [`visit`](Self::visit) began: what it follows is forgotten. Running work goes on.
+    pub fn leave(&self, session: &Session) {
+        self.core.live.forget(session);
+    }
+
+    /// Takes one message that is read already. Otherwise as [`accept`](Self::accept). A session without a connection
+    /// hears of a request that is stored already no more than where it stands, and its outcome.
+    #[must_use]
+    pub fn submit(
+        &self,
+        session: &Arc<Session>,
+        room: OwnedSemaphorePermit,
+        request: Request,
+    ) -> Option<Frame> {
+        accept::submit(&self.core, session, room, request)
+    }
+
+    /// Lets a session hear a request's log above `after_seq`, then what follows, up to the outcome. False if
+    /// nothing will come: the request has ended, and the session has heard all of it.
+    pub async fn follow(
+        &self,
+        session: &Arc<Session>,
+        id: RequestId,
+        after_seq: u64,
+    ) -> Result<bool, ErrorBody> {
+        let core = &self.core;
+        let key = session.caller.key(id);
+        // Registered first, so that nothing is missed of what is published.
+        let listener = core.live.hold(session, &key).map_err(|_| core.too_many_followed())?;
+        let found = find(core, &key).await.map(|record| record.summary);
+        let (after, ended) = match found {
+            Ok(Summary { status, last_seq, .. }) if !status.is_final() || after_seq < last_seq => {
+                (after_seq.min(last_seq), status.is_final())
+            }
+            heard => {
+                core.live.remove(&listener);
+                return heard.map(|_| false);
+            }
+        };
+        let core = Arc::clone(core);
+        self.core.tasks.spawn(async move { core.catch_up(&listener, after, ended).await });
+        Ok(true)
     }
 
     /// Sends messages of the application to connections.

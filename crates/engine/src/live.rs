@@ -170,7 +170,8 @@ impl Live {
                     debug!(error = %e, "a log could not be read for its listener");
                     // The client would wait for ever: let it come back and ask again.
                     let connection = &listener.session.connection;
-                    let _ = self.push.disconnect(connection, CloseCode::InternalError).await;
+                    let way = self.way(&listener.session);
+                    let _ = way.disconnect(connection, CloseCode::InternalError).await;
                     return Err(Unheard);
                 }
             };
@@ -192,26 +193,26 @@ impl Live {
     /// Sends an entry of the log that a listener is reading, waiting until its connection has room. Never waits
     /// with its lock held; under the lock it is certain that no newer listener has taken its place.
     async fn send(&self, listener: &Listener, frame: Frame) -> Result<(), Unheard> {
-        let connection = &listener.session.connection;
+        let (connection, way) = (&listener.session.connection, self.way(&listener.session));
         loop {
             {
                 let state = listener.state.lock().await;
                 if matches!(*state, State::Ended) {
                     return Err(Unheard);
                 }
-                match self.push.push(connection, frame.clone()).await {
+                match way.push(connection, frame.clone()).await {
                     Ok(()) => return Ok(()),
                     Err(push::Error::Busy) => {}
                     Err(_) => return Err(Unheard),
                 }
             }
-            self.push.drained(connection).await.map_err(|_| Unheard)?;
+            way.drained(connection).await.map_err(|_| Unheard)?;
         }
     }
 
     /// Sends what was published above `after` while the listener was held. Never waits with its lock held.
     async fn release(&self, listener: &Arc<Listener>, after: &mut u64) -> Result<Released, Unheard> {
-        let connection = &listener.session.connection;
+        let (connection, way) = (&listener.session.connection, self.way(&listener.session));
         loop {
             {
                 let mut state = listener.state.lock().await;
@@ -232,7 +233,7 @@ impl Live {
                         above.clear();
                         return Ok(Released::Missed);
                     }
-                    match self.push.push(connection, told.frame.clone()).await {
+                    match way.push(connection, told.frame.clone()).await {
                         Ok(()) if told.ends => {
                             *state = State::Ended;
                             return Ok(Released::Ended);
@@ -254,15 +255,16 @@ impl Live {
                     return Ok(Released::Follows);
                 }
             }
-            self.push.drained(connection).await.map_err(|_| Unheard)?;
+            way.drained(connection).await.map_err(|_| Unheard)?;
         }
     }
 
     /// Sends a frame to one connection, waiting until it has room.
     pub(crate) async fn tell(&self, session: &Session, frame: Frame) -> push::Result<()> {
+        let way = self.way(session);
         loop {
-            match self.push.push(&session.connection, frame.clone()).await {
-                Err(push::Error::Busy) => self.push.drained(&session.connection).await?,
+            match way.push(&session.connection, frame.clone()).await {
+                Err(push::Error::Busy) => way.drained(&session.connection).await?,
                 told => return told,
             }
         }
@@ -303,11 +305,12 @@ impl Live {
                     continue;
                 }
                 State::Following { after } => {
+                    let way = self.way(&listener.session);
                     for Told { seq, frame, .. } in &told {
                         if *seq <= *after {
                             continue;
                         }
-                        match self.push.push(&listener.session.connection, frame.clone()).await {
+                        match way.push(&listener.session.connection, frame.clone()).await {
                             Ok(()) => *after = *seq,
                             Err(e) => {
                                 over = true;
@@ -332,7 +335,7 @@ impl Live {
         for listener in self.of(key).unwrap_or_default() {
             if matches!(*listener.state.lock().await, State::Following { .. }) {
                 // Worth no more than an attempt: the log tells all that matters.
-                let _ = self.push.push(&listener.session.connection, frame.clone()).await;
+                let _ = self.way(&listener.session).push(&listener.session.connection, frame.clone()).await;
             }
         }
     }
@@ -390,6 +393,10 @@ impl Live {
         self.listeners.lock().len()
     }
 
+    fn way<'a>(&'a self, session: &'a Session) -> &'a dyn Push {
+        session.way(self.push.as_ref())
+    }
+
     fn of(&self, key: &RequestKey) -> Option<Vec<Arc<Listener>>> {
         self.listeners.lock().get(key).cloned()
     }
@@ -397,7 +404,8 @@ impl Live {
     async fn give_up(&self, listener: &Listener, why: push::Error) {
         if why == push::Error::Busy {
             metrics::counter!("streamer_slow_consumers_total").increment(1);
-            let _ = self.push.disconnect(&listener.session.connection, CloseCode::SlowConsumer).await;
+            let way = self.way(&listener.session);
+            let _ = way.disconnect(&listener.session.connection, CloseCode::SlowConsumer).await;
         }
     }
 

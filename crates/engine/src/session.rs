@@ -1,4 +1,4 @@
-//! Who is on the other end of a connection.
+//! Who is on the other end: of a connection, or of a call.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     handlers::Started,
+    push::Push,
     store::{RequestKey, TopicKey},
     topics::Rights,
 };
@@ -47,7 +48,7 @@ pub trait Credentials: Send + Sync {
     fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody>;
 }
 
-/// A live connection, as the engine knows it.
+/// A live connection, as the engine knows it; or somebody who has none, but calls and is answered.
 pub struct Session {
     /// Its name.
     pub connection: ConnectionId,
@@ -55,6 +56,8 @@ pub struct Session {
     pub caller: Caller,
     in_flight: Arc<Semaphore>,
     credentials: Arc<dyn Credentials>,
+    /// The way to whoever has no connection.
+    own_way: Option<Arc<dyn Push>>,
     /// The requests that it follows, until it has ended; see `live`.
     pub(crate) follows: Mutex<Option<HashSet<RequestId>>>,
     /// The start of the short request that came last; see `handlers`.
@@ -79,7 +82,8 @@ impl Session {
         let follows = Mutex::new(Some(HashSet::new()));
         let turn = Mutex::default();
         let subscriptions = Mutex::new(Some(BTreeMap::new()));
-        Arc::new(Self { connection, caller, in_flight, credentials, follows, turn, subscriptions })
+        let own_way = None;
+        Arc::new(Self { connection, caller, in_flight, credentials, own_way, follows, turn, subscriptions })
     }
 
     pub(crate) fn rights(&self) -> Arc<Rights> {
@@ -121,6 +125,37 @@ impl Session {
     pub(crate) fn unsubscribe_if(&self, topic: &Topic, serial: u64) -> bool {
         let is_newest = self.is_subscribed(topic, serial);
         is_newest && self.unsubscribe(topic)
+    }
+
+    /// That of somebody who has no connection. `name` is no connection's.
+    pub(crate) fn visiting(
+        name: ConnectionId,
+        caller: Caller,
+        way: Arc<dyn Push>,
+        credentials: Arc<dyn Credentials>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            connection: name,
+            caller,
+            // Whoever opens it counts what is worked on for all of the caller's together.
+            in_flight: Arc::new(Semaphore::new(0)),
+            credentials,
+            own_way: Some(way),
+            follows: Mutex::new(Some(HashSet::new())),
+            turn: Mutex::default(),
+            // It has nowhere to hear of topics.
+            subscriptions: Mutex::new(None),
+        })
+    }
+
+    /// Whether there is a connection on its other end.
+    pub(crate) fn is_connection(&self) -> bool {
+        self.own_way.is_none()
+    }
+
+    /// The way to its other end: its own, or the one to connections.
+    pub(crate) fn way<'a>(&'a self, to_connections: &'a dyn Push) -> &'a dyn Push {
+        self.own_way.as_deref().unwrap_or(to_connections)
     }
 
     pub(crate) fn refresh(&self, token: &str) -> Result<Timestamp, ErrorBody> {

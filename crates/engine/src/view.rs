@@ -7,6 +7,7 @@ use crate::store::{Outcome, Priority, ProgressState, Record, Summary};
 
 /// Where a request stands: the answer of `status`, and an item of `requests`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestView {
     /// Its name.
     pub request_id: RequestId,

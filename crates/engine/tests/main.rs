@@ -18,3 +18,4 @@ mod support;
 mod takeover;
 mod threads;
 mod topics;
+mod visit;

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{Action, ErrorCode, FieldProblem, Json, RequestId};
+use crate::{Action, ErrorBody, ErrorCode, FieldProblem, Json, RequestId};
 
 /// The largest message a client may send by default, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
@@ -65,6 +65,12 @@ impl fmt::Display for InvalidRequest {
 }
 
 impl std::error::Error for InvalidRequest {}
+
+impl From<InvalidRequest> for ErrorBody {
+    fn from(InvalidRequest { problem, .. }: InvalidRequest) -> Self {
+        Self::new(InvalidRequest::CODE, "the message is not a request").at(problem.path, problem.message)
+    }
+}
 
 /// Every field as its text, so that a wrong one is named and the others stay readable.
 #[derive(Deserialize)]

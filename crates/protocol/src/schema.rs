@@ -1,8 +1,12 @@
 //! JSON Schema of the wire, generated from the types. The files under `schema/` are its output; a test
 //! holds them against it.
 
+mod asyncapi;
+
 use schemars::{Schema, generate::SchemaSettings, json_schema};
 use serde_json::{Value, json};
+
+pub use asyncapi::asyncapi;
 
 use crate::{
     OfTopic, Present, Publish, Published, REQUEST_ID_CHARS_MAX, Request, ServerFrame, Subscribe, Subscribed,

@@ -1,4 +1,4 @@
-//! Answers over HTTP that are errors.
+//! Answers to upgrades and to operators that are errors. Those of the HTTP door are [`problem`](crate::http::problem)s.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ struct Body {
     error: ErrorBody,
 }
 
-/// An error with the status that fits its code, as `{"error": {"code", "message", …}}`.
-pub(crate) fn error(error: ErrorBody) -> Response {
-    let status = match error.code {
+/// The status that fits a code.
+pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
         ErrorCode::ValidationError => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
@@ -31,8 +31,12 @@ pub(crate) fn error(error: ErrorBody) -> Response {
         ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    with_status(status, error)
+    }
+}
+
+/// An error with the status that fits its code, as `{"error": {"code", "message", …}}`.
+pub(crate) fn error(error: ErrorBody) -> Response {
+    with_status(status_of(error.code), error)
 }
 
 /// An error's body by itself.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, Request, State, rejection::PathRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, header},
     response::Response,
 };
@@ -13,19 +13,18 @@ use streamer_protocol::{ErrorBody, ErrorCode};
 use tokio_util::io::ReaderStream;
 use tracing::error;
 
-use crate::{answer, door::Shared};
+use crate::{
+    door::Shared,
+    http::{BearerOrQuery, problem::problem},
+};
 
 /// `GET /v1/artifacts/{id}`: the file, if the token is its owner's. Anybody else's is not there.
 pub(crate) async fn get(
     State(shared): State<Arc<Shared>>,
+    BearerOrQuery(identity): BearerOrQuery,
     id: Result<Path<String>, PathRejection>,
-    request: Request,
 ) -> Response {
-    let identity = match shared.authenticate(request.uri(), request.headers()).await {
-        Ok((identity, _)) => identity,
-        Err(rejected) => return answer::rejected(rejected),
-    };
-    let missing = || answer::error(ErrorBody::new(ErrorCode::NotFound, "you have no such artifact"));
+    let missing = || problem(ErrorBody::new(ErrorCode::NotFound, "you have no such artifact"));
     let Some(id) = id.ok().and_then(|Path(id)| ArtifactId::parse(&id)) else { return missing() };
     match shared.engine.store().artifact(&identity.tenant, &identity.user, &id).await {
         Ok(None) => missing(),
@@ -48,7 +47,7 @@ pub(crate) async fn get(
             let correlation_id = engine.random().uuid(engine.clock().now()).to_string();
             error!(correlation_id, operation = "artifact", error = %e, "an artifact could not be read");
             let failed = ErrorBody::new(ErrorCode::InternalError, "the artifact could not be read");
-            answer::error(failed.correlated(correlation_id))
+            problem(failed.correlated(correlation_id))
         }
     }
 }

@@ -41,7 +41,7 @@ impl TokenState {
 }
 
 /// What a token allows with topics.
-fn rights_of(identity: &Identity) -> Rights {
+pub(crate) fn rights_of(identity: &Identity) -> Rights {
     let may = |permission| identity.permissions.contains(permission);
     let grants = identity.topics.iter().map(String::as_str);
     Rights::new(may(Permissions::READ), may(Permissions::WRITE), grants)

@@ -1,4 +1,4 @@
-//! The public door: WebSocket upgrades and artifacts, on one address.
+//! The public door: WebSocket upgrades and HTTP, on one address.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Hub, Settings, Tls,
     addresses::Addresses,
-    answer, artifact,
+    answer,
+    http::{self, Allowances},
     listen::{self, Listening, Sockets},
     tls::Handshakes,
     upgrade,
@@ -39,6 +40,10 @@ pub(crate) struct Shared {
     pub(crate) verifier: LiveVerifier,
     pub(crate) settings: Arc<Settings>,
     pub(crate) addresses: Addresses,
+    /// How often each user may call, and what it may have worked on at once, over HTTP.
+    pub(crate) calls: Allowances,
+    /// How many streams of events each user may have at once.
+    pub(crate) streams: Allowances,
     /// Fired when no new connections are taken.
     pub(crate) draining: CancellationToken,
 }
@@ -55,6 +60,8 @@ impl Door {
     pub fn new(engine: Engine, hub: Hub, verifier: impl Into<LiveVerifier>, settings: Settings) -> Self {
         let (verifier, settings) = (verifier.into(), Arc::new(settings));
         let addresses = Addresses::new(settings.address_connections_per_minute, settings.addresses_max);
+        let calls = Allowances::new(settings.http.user_calls_max, settings.messages_per_minute);
+        let streams = Allowances::new(settings.http.user_streams_max, 0);
         let draining = CancellationToken::new();
         let listening = Listening {
             head_timeout: settings.head_timeout,
@@ -62,7 +69,8 @@ impl Door {
             sockets: Sockets::new(settings.sockets_max),
             handshakes: None,
         };
-        let shared = Arc::new(Shared { engine, hub, verifier, settings, addresses, draining });
+        let shared =
+            Arc::new(Shared { engine, hub, verifier, settings, addresses, calls, streams, draining });
         Self { shared, listening: Arc::new(listening) }
     }
 
@@ -128,14 +136,18 @@ impl Readiness {
         metrics::gauge!("streamer_sockets_open").set(self.listening.sockets.open() as f64);
         metrics::gauge!("streamer_tls_handshakes_open").set(handshakes as f64);
         metrics::gauge!("streamer_addresses_counted").set(self.shared.addresses.len() as f64);
+        let (calls, users) = self.shared.calls.measure();
+        metrics::gauge!("streamer_http_calls_open").set(calls as f64);
+        metrics::gauge!("streamer_http_users_counted").set(users as f64);
+        metrics::gauge!("streamer_event_streams_active").set(self.shared.streams.measure().0 as f64);
     }
 }
 
 fn routes(shared: &Arc<Shared>) -> Router {
-    let mut routes =
-        Router::new().route("/v1/artifacts/{id}", get(artifact::get)).fallback(answer::not_found);
+    let mut routes = Router::new().fallback(http::problem::not_found);
     let prefixes = shared.settings.path_prefixes.iter().map(|prefix| prefix.trim_end_matches('/'));
-    for prefix in prefixes.chain([""]).collect::<BTreeSet<_>>() {
+    let prefixes: BTreeSet<_> = prefixes.chain([""]).collect();
+    for prefix in &prefixes {
         routes =
             routes.route(&format!("{prefix}/"), get(connect)).route(&format!("{prefix}/ws"), get(connect));
         if !prefix.is_empty() {
@@ -143,7 +155,11 @@ fn routes(shared: &Arc<Shared>) -> Router {
         }
     }
     // Holds for the routes that are there by now.
-    routes.method_not_allowed_fallback(answer::method_not_allowed).with_state(Arc::clone(shared))
+    routes = routes.method_not_allowed_fallback(answer::method_not_allowed);
+    for prefix in &prefixes {
+        routes = routes.merge(http::routes(shared, prefix));
+    }
+    routes.with_state(Arc::clone(shared))
 }
 
 async fn connect(

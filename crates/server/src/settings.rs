@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::HttpSettings;
+
 /// How the doors and the hub behave.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -23,7 +25,7 @@ pub struct Settings {
     /// How many connections one tenant has at once.
     pub tenant_connections_max: usize,
     /// How many messages one connection may send in a minute, and at once after a quiet minute. More are refused;
-    /// a peer that goes on to ten times as many is closed. 0: any number.
+    /// a peer that goes on to ten times as many is closed. Over HTTP, one user's calls. 0: any number.
     pub messages_per_minute: u32,
     /// How long a client may take for one message, from its first byte to its last.
     pub message_timeout: Duration,
@@ -51,6 +53,8 @@ pub struct Settings {
     pub sockets_max: usize,
     /// Within how long clients are told to reconnect when the server is going away.
     pub drain_spread: Duration,
+    /// The HTTP door.
+    pub http: HttpSettings,
 }
 
 impl Default for Settings {
@@ -77,6 +81,7 @@ impl Default for Settings {
             close_timeout: Duration::from_secs(2),
             sockets_max: 20_000,
             drain_spread: Duration::from_secs(5),
+            http: HttpSettings::default(),
         }
     }
 }

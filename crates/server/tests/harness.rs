@@ -1,6 +1,8 @@
 //! A whole server per test, and clients of every manner.
 
 mod client;
+mod contract;
+mod events;
 mod http;
 mod keys;
 mod logs;
@@ -10,7 +12,9 @@ mod server;
 use std::time::Duration;
 
 pub(crate) use client::{Client, try_connect};
-pub(crate) use http::Http;
+pub(crate) use contract::Contract;
+pub(crate) use events::{Event, Events};
+pub(crate) use http::{Answer, Http};
 pub(crate) use keys::Token;
 pub(crate) use raw::{BINARY, PING, PONG, Raw, TEXT, frame, head};
 pub(crate) use server::{ADMIN_TOKEN, Server, Setup};

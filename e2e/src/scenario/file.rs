@@ -200,6 +200,13 @@ pub(crate) struct Disconnect {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) path: String,
+    #[serde(default = "get")]
+    pub(crate) method: String,
+    /// Sent as JSON.
+    #[serde(default)]
+    pub(crate) send: Option<Value>,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) user: Option<String>,
     #[serde(default)]
@@ -209,6 +216,12 @@ pub(crate) struct Http {
     pub(crate) status: u16,
     #[serde(default)]
     pub(crate) body: Option<Value>,
+    #[serde(default)]
+    pub(crate) save: BTreeMap<String, String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
 }
 
 impl<'de> Deserialize<'de> for Step {

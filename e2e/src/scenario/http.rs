@@ -1,5 +1,8 @@
-//! One GET, by hand: HTTP/1.0, so that the answer ends with the connection.
+//! One call, by hand: HTTP/1.0, so that the answer ends with the connection.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -15,11 +18,28 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Gets `path` of a place without TLS.
-pub(crate) async fn get(base: &str, path: &str, token: Option<&str>) -> Result<Answer, String> {
+/// What is asked.
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a BTreeMap<String, String>,
+    pub(crate) send: Option<&'a Value>,
+}
+
+/// Calls a place without TLS.
+pub(crate) async fn call(base: &str, token: Option<&str>, call: Call<'_>) -> Result<Answer, String> {
     let host = base.strip_prefix("http://").ok_or("only http:// is spoken here")?.trim_end_matches('/');
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n{authorization}\r\n");
+    let Call { method, path, headers, send } = call;
+    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\n{authorization}");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    let body = send.map(Value::to_string).unwrap_or_default();
+    if send.is_some() {
+        head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    }
+    let request = format!("{head}\r\n{body}");
     let exchange = async {
         let mut stream = TcpStream::connect(host).await?;
         stream.write_all(request.as_bytes()).await?;

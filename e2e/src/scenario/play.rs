@@ -1,6 +1,9 @@
 //! A scenario, step by step.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -144,8 +147,13 @@ impl Stage<'_> {
                 Err(why) => return Err(format!("{why}, in {frame}")),
             }
         };
-        for (name, pointer) in &wanted.save {
-            let value = frame.pointer(pointer).ok_or_else(|| format!("nothing at {pointer} in {frame}"))?;
+        self.save(&wanted.save, &frame)
+    }
+
+    /// Keeps what the pointers point at.
+    fn save(&mut self, wanted: &BTreeMap<String, String>, from: &Value) -> Result<(), String> {
+        for (name, pointer) in wanted {
+            let value = from.pointer(pointer).ok_or_else(|| format!("nothing at {pointer} in {from}"))?;
             self.variables.save(name, value.clone());
         }
         Ok(())
@@ -197,8 +205,15 @@ impl Stage<'_> {
         // A result may name its file by a whole address.
         let path = wanted.path.strip_prefix(base.trim_end_matches('/')).unwrap_or(&wanted.path);
         let token = self.token(wanted.user.as_deref(), wanted.tenant.as_deref(), (&[], &[]), wanted.token)?;
-        let answer = http::get(&base, path, token.as_deref()).await?;
-        answered(wanted.status, wanted.body.as_ref(), answer.status, &answer.body)
+        let call =
+            http::Call { method: &wanted.method, path, headers: &wanted.headers, send: wanted.send.as_ref() };
+        let answer = http::call(&base, token.as_deref(), call).await?;
+        answered(wanted.status, wanted.body.as_ref(), answer.status, &answer.body)?;
+        if wanted.save.is_empty() {
+            return Ok(());
+        }
+        let body = serde_json::from_slice(&answer.body).map_err(|e| format!("the body is not JSON: {e}"))?;
+        self.save(&wanted.save, &body)
     }
 }
 

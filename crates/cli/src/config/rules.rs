@@ -77,6 +77,10 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         ("connections.stall_timeout_s", connections.stall_timeout_s.0),
         ("connections.heartbeat_s", connections.heartbeat_s.0),
         ("connections.breaker_failures_max", u64::from(connections.breaker_failures_max)),
+        ("http.body_timeout_s", config.http.body_timeout_s.0),
+        ("http.user_calls_max", config.http.user_calls_max as u64),
+        ("http.user_streams_max", config.http.user_streams_max as u64),
+        ("http.events_heartbeat_s", config.http.events_heartbeat_s.0),
         ("drain.timeout_s", config.drain.timeout_s.0),
     ] {
         if value == 0 {
@@ -88,6 +92,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             mistakes.push("engine.action_running_max", format!("{action}: must be at least 1"));
         }
     }
+    origins(config, mistakes);
     #[cfg(feature = "demo")]
     if let Err(problem) = config.demo.views() {
         mistakes.push("demo.queries", format!("{problem:#}"));
@@ -146,6 +151,25 @@ fn addresses(config: &Config, mistakes: &mut Mistakes) {
             mistakes.push("listen.trusted_proxies", format!("{network:?} {expected}"));
         }
     }
+}
+
+fn origins(config: &Config, mistakes: &mut Mistakes) {
+    let http = &config.http;
+    for origin in http.allowed_origins.iter().filter(|origin| *origin != "*" && !is_origin(origin)) {
+        let expected = "must be a scheme, a host and perhaps a port, such as https://app.example, or *";
+        mistakes.push("http.allowed_origins", format!("{origin:?} {expected}"));
+    }
+    if http.allow_credentials && http.allowed_origins.iter().any(|origin| origin == "*") {
+        let problem = "would let every page act as its visitor: name the origins in http.allowed_origins";
+        mistakes.push("http.allow_credentials", problem);
+    }
+}
+
+/// As browsers send it (RFC 6454, section 6.2).
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    host.is_some_and(|host| !host.is_empty() && host.bytes().all(plain))
 }
 
 fn parse_network(text: &str) -> Option<IpNet> {
@@ -381,6 +405,15 @@ impl Config {
             tls_handshake_timeout: listen.tls_handshake_timeout_s.into(),
             tls_handshakes_max: listen.tls_handshakes_max,
             drain_spread: self.drain.spread_ms.into(),
+            http: streamer_server::HttpSettings {
+                wait_max: self.http.wait_max_s.into(),
+                body_timeout: self.http.body_timeout_s.into(),
+                user_calls_max: self.http.user_calls_max,
+                user_streams_max: self.http.user_streams_max,
+                events_heartbeat: self.http.events_heartbeat_s.into(),
+                allowed_origins: self.http.allowed_origins.clone(),
+                allow_credentials: self.http.allow_credentials,
+            },
             ..streamer_server::Settings::default()
         }
     }

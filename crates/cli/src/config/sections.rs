@@ -250,7 +250,7 @@ pub(crate) struct Connections {
     /// How many of them one tenant has.
     pub(crate) tenant_connections_max: usize,
     /// How many messages one may send in a minute, and at once after a quiet minute; more are refused, and a flood of
-    /// them ends it. 0: any number.
+    /// them ends it. Over HTTP, one user's calls. 0: any number.
     pub(crate) messages_per_minute: u32,
     /// How long a client may take for one message, from its first byte to its last.
     pub(crate) message_timeout_s: Seconds,
@@ -379,6 +379,41 @@ impl Default for TopicHistory {
             messages_max: rule.messages_max,
             bytes_max: rule.bytes_max,
             age_s: Seconds(rule.age_max.as_secs()),
+        }
+    }
+}
+
+/// Requests over HTTP.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Http {
+    /// How long a call may wait for an outcome, whatever it prefers (Prefer: wait=N). Below what proxies allow.
+    pub(crate) wait_max_s: Seconds,
+    /// How long a client may take for the body of a request.
+    pub(crate) body_timeout_s: Seconds,
+    /// How many calls of one user are worked on at once; more are answered 429. What is queued does not count.
+    pub(crate) user_calls_max: usize,
+    /// How many streams of events one user has at once; more are answered 429. Each counts as a connection of its tenant.
+    pub(crate) user_streams_max: usize,
+    /// How long a stream of events is silent at most.
+    pub(crate) events_heartbeat_s: Seconds,
+    /// The origins whose pages may call, such as "https://app.example"; "*" for all.
+    pub(crate) allowed_origins: Vec<String>,
+    /// Whether such pages may send the browser's credentials along. Not together with "*".
+    pub(crate) allow_credentials: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let http = streamer_server::HttpSettings::default();
+        Self {
+            wait_max_s: Seconds(http.wait_max.as_secs()),
+            body_timeout_s: Seconds(http.body_timeout.as_secs()),
+            user_calls_max: http.user_calls_max,
+            user_streams_max: http.user_streams_max,
+            events_heartbeat_s: Seconds(http.events_heartbeat.as_secs()),
+            allowed_origins: http.allowed_origins,
+            allow_credentials: http.allow_credentials,
         }
     }
 }

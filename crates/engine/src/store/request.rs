@@ -293,6 +293,7 @@ pub struct Record {
 
 /// How far a request has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProgressState {
     /// 0 to 100.
     pub percentage: f64,

@@ -72,6 +72,18 @@ impl Priority {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Priority {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Priority".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let (last, first) = (Self::MIN.0, Self::MAX.0);
+        schemars::json_schema!({ "type": "integer", "minimum": last, "maximum": first })
+    }
+}
+
 impl From<Priority> for i64 {
     fn from(priority: Priority) -> Self {
         priority.0.into()

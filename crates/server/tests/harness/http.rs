@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::{ADMIN_TOKEN, in_time};
+use super::{ADMIN_TOKEN, Token, in_time};
 
 /// A request to be sent.
 pub(crate) struct Http {
@@ -54,9 +54,25 @@ impl Http {
         self
     }
 
+    pub(crate) fn post(addr: SocketAddr, target: impl Into<String>) -> Self {
+        Self::new("POST", addr, target)
+    }
+
+    /// A request to be run, of ada's.
+    pub(crate) fn submit(addr: SocketAddr, id: &str, action: &str, payload: Value) -> Self {
+        let request = json!({ "id": id, "action": action, "payload": payload });
+        Self::post(addr, "/v1/requests").bearer(&Token::ada()).json(request)
+    }
+
     pub(crate) fn json(mut self, body: impl ToString) -> Self {
         self.body = body.to_string();
         self.header("content-type", "application/json")
+    }
+
+    /// With whatever body, and what its headers say of it.
+    pub(crate) fn body(mut self, body: impl Into<String>) -> Self {
+        self.body = body.into();
+        self
     }
 
     pub(crate) async fn send(self) -> Answer {
@@ -97,9 +113,30 @@ impl Answer {
 
     /// The status and the code of an error.
     pub(crate) fn error(&self) -> (u16, String) {
-        let body = self.json();
-        let message = body["error"]["message"].as_str().expect("a message");
-        assert!(!message.is_empty());
-        (self.status, body["error"]["code"].as_str().expect("a code").to_owned())
+        let (message, code) = match self.header("content-type") {
+            Some("application/problem+json") => {
+                let problem = self.problem();
+                (problem["detail"].clone(), problem["code"].clone())
+            }
+            _ => {
+                let error = self.json()["error"].clone();
+                (error["message"].clone(), error["code"].clone())
+            }
+        };
+        assert!(message.as_str().is_some_and(|message| !message.is_empty()), "{message}");
+        (self.status, code.as_str().expect("a code").to_owned())
+    }
+
+    /// The problem details that it is.
+    pub(crate) fn problem(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.head);
+        let problem: Value = serde_json::from_slice(&self.body).expect("JSON");
+        assert_eq!((&problem["type"], &problem["status"]), (&"about:blank".into(), &self.status.into()));
+        problem
+    }
+
+    /// The first field that a problem names.
+    pub(crate) fn wrong_field(&self) -> String {
+        self.problem()["fields"][0]["path"].as_str().expect("a field").to_owned()
     }
 }

@@ -1,0 +1,75 @@
+//! Who is asking over HTTP, by the token that came with the call.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+    response::Response,
+};
+use streamer_auth::{Identity, Rejected};
+use streamer_engine::{Caller, Credentials, Rights};
+use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
+
+use super::problem;
+use crate::{credentials::rights_of, door::Shared};
+
+/// Whoever presents a valid token in the `Authorization` header, and does not come too often.
+pub(crate) struct Bearer(pub(crate) Identity);
+
+/// The same, or in the query: a page's `EventSource`, and a link to a file, can send no headers.
+pub(crate) struct BearerOrQuery(pub(crate) Identity);
+
+impl FromRequestParts<Arc<Shared>> for Bearer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
+        let identity = identify(shared, None, &parts.headers).await.map_err(problem::rejected)?;
+        shared.calls.admit(&identity).map_err(too_often)?;
+        Ok(Self(identity))
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for BearerOrQuery {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
+        identify(shared, parts.uri.query(), &parts.headers).await.map(Self).map_err(problem::rejected)
+    }
+}
+
+async fn identify(shared: &Shared, query: Option<&str>, headers: &HeaderMap) -> Result<Identity, Rejected> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let presented = streamer_auth::presented(query, authorization, None)?;
+    shared.verifier.verify(presented.token.as_str(), shared.engine.clock().now()).await
+}
+
+/// The answer to whoever calls more often than a connection may send messages.
+pub(super) fn too_often(wait: Duration) -> Response {
+    metrics::counter!("streamer_rate_limited_total", "what" => "calls").increment(1);
+    problem::later(ErrorCode::RateLimited, "too many calls: wait", wait)
+}
+
+/// Who that is to the engine.
+pub(super) fn caller(identity: &Identity) -> Caller {
+    Caller { user: identity.user.clone(), tenant: identity.tenant.clone() }
+}
+
+/// What the token of a call allows. Each call brings its own along: there is none to be refreshed.
+pub(super) struct OneToken(Arc<Rights>);
+
+impl OneToken {
+    pub(super) fn of(identity: &Identity) -> Self {
+        Self(Arc::new(rights_of(identity)))
+    }
+}
+
+impl Credentials for OneToken {
+    fn rights(&self) -> Arc<Rights> {
+        Arc::clone(&self.0)
+    }
+
+    fn refresh(&self, _: &str) -> Result<Timestamp, ErrorBody> {
+        Err(ErrorBody::new(ErrorCode::ValidationError, "present the fresh token with the next call"))
+    }
+}
