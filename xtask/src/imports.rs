@@ -1,4 +1,4 @@
-//! Which crate may import which: bins → adapters → the engine → the protocol.
+//! Which crate may import which: bins → adapters → the engine or the events → the protocol.
 //!
 //! Rust keeps packages free of cycles by itself; these rules keep them in their layers.
 
@@ -10,10 +10,13 @@ use cargo_metadata::{DependencyKind, Metadata};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-protocol", &[]),
     ("streamer-engine", &["streamer-protocol"]),
+    // The engine and the events do not import each other: only programs see both.
+    ("streamer-events", &[]),
     // Adapters: each knows one technology, and none knows another.
     ("streamer-auth", &["streamer-engine", "streamer-protocol"]),
     ("streamer-store-sqlite", &["streamer-engine", "streamer-protocol"]),
     ("streamer-store-conformance", &["streamer-engine", "streamer-protocol"]),
+    ("streamer-events-conformance", &["streamer-events"]),
     ("streamer-server", &["streamer-auth", "streamer-engine", "streamer-protocol"]),
     ("streamer-demo", &["streamer-engine", "streamer-protocol"]),
     ("streamer-client", &["streamer-protocol"]),
@@ -46,6 +49,11 @@ const NEVER_COMPILES: &[(&str, &[&str], &str)] = &[
     (
         "streamer-engine",
         &["axum", "hyper", "rusqlite", "tokio-tungstenite"],
+        "a port's technology is its adapter's",
+    ),
+    (
+        "streamer-events",
+        &["axum", "hyper", "mongodb", "postgres-protocol", "rustls"],
         "a port's technology is its adapter's",
     ),
     (
@@ -177,6 +185,7 @@ mod tests {
             ("streamer-store-sqlite", "streamer-store-conformance"),
             ("streamer-cli", "streamer-store-conformance"),
             ("streamer-client", "streamer-store-sqlite"),
+            ("streamer-events", "streamer-engine"),
         ] {
             let found = planted(package, import);
             assert!(found.contains(&format!("{package} must not import {import}")), "{found}");
