@@ -17,6 +17,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-store-sqlite", &["streamer-engine", "streamer-protocol"]),
     ("streamer-store-conformance", &["streamer-engine", "streamer-protocol"]),
     ("streamer-events-conformance", &["streamer-events"]),
+    ("streamer-source-postgres", &["streamer-events"]),
+    // Starts real servers; for tests, benchmarks and the demonstration.
+    ("streamer-servers", &[]),
     ("streamer-server", &["streamer-auth", "streamer-engine", "streamer-protocol"]),
     ("streamer-demo", &["streamer-engine", "streamer-protocol"]),
     ("streamer-client", &["streamer-protocol"]),
@@ -28,7 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-e2e", &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-protocol"]),
     ("streamer-bench", LIBRARIES),
     ("streamer-fuzz", LIBRARIES),
-    ("xtask", &["streamer-protocol"]),
+    ("xtask", &["streamer-protocol", "streamer-servers"]),
 ];
 
 /// What a program may be made of. `streamer-store-conformance` is not among them: it is for tests alone.

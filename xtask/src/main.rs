@@ -9,6 +9,7 @@ mod fuzz;
 mod imports;
 mod run;
 mod schema;
+mod servers;
 mod setup;
 mod test;
 mod tool;

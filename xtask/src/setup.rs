@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{coverage, debian, tool, workspace::Workspace};
+use crate::{coverage, debian, servers, tool, workspace::Workspace};
 
 /// What can be installed by itself.
 #[derive(Clone, Copy, ValueEnum)]
@@ -16,6 +16,10 @@ pub(crate) enum Component {
     Coverage,
     /// nginx, HAProxy and Caddy, for the tests of `deploy/proxies`.
     Proxies,
+    /// PostgreSQL's server, for the tests of events.
+    Postgres,
+    /// What speaks MongoDB's protocol, for the tests of events: needs Java and Maven.
+    Mongodb,
 }
 
 impl Component {
@@ -28,6 +32,8 @@ impl Component {
             }
             Self::Coverage => coverage::Tools::find(workspace).map(drop),
             Self::Proxies => debian::PROXIES.prepare(workspace),
+            Self::Postgres => servers::postgres(workspace),
+            Self::Mongodb => servers::mongodb(workspace),
         }
     }
 }
