@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-store-conformance", &["streamer-engine", "streamer-protocol"]),
     ("streamer-events-conformance", &["streamer-events"]),
     ("streamer-source-postgres", &["streamer-events"]),
+    ("streamer-sink-mongodb", &["streamer-events"]),
     // Starts real servers; for tests, benchmarks and the demonstration.
     ("streamer-servers", &[]),
     ("streamer-server", &["streamer-auth", "streamer-engine", "streamer-protocol"]),

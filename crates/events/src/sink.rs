@@ -23,9 +23,9 @@ pub trait Sink: Send + Sync {
     /// [`apply`](crate::apply::apply) says: what a document's position covers changes nothing, so a batch may be
     /// repeated, and so may parts of it in batches of other boundaries.
     ///
-    /// A group with a refused write is not applied at all, and its position stays: the caller puts the refusals into
-    /// the dead letters first, and calls again with them left out ([`Group::void`](crate::batch::Group::void)). Other
-    /// groups are applied.
+    /// A group with a refused write is applied at most up to that write, and its position stays below it: the caller
+    /// puts the refusals into the dead letters first, and calls again with them left out
+    /// ([`Group::void`](crate::batch::Group::void)). Other groups are applied.
     ///
     /// Atomic: each group, with its document's position. After an error any of the groups may have been applied.
     /// Batches that share a partition are applied one after the other, never at once.

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use streamer_events::{
-    Backoff, Change, Error, Offset, Outbox, Parts, Pipeline, Position, Registry, Settings,
-    change::{Field, Op, Origin, Passed},
+    Backoff, Change, Error, Outbox, Parts, Pipeline, Registry, Settings,
+    change::Op,
     sink::ReadModels,
     source::Source,
     testing::{MemoryLog, PausedClock, SeededRandom, given},
@@ -43,44 +43,13 @@ impl Place for MemoryPlace {
 }
 
 fn inserted(row: &NewRow, op: Op) -> Change {
-    let field = |text: &str| Field::Value(Json::from(text));
-    let after = [
-        ("event_id", field(&row.event_id)),
-        ("event_type", field(&row.event_type)),
-        ("aggregate_id", field(&row.aggregate_id)),
-        ("aggregate_type", field(&row.aggregate_type)),
-        ("payload", field(&row.payload)),
-        ("created_at", field(&given::moment(0).to_string())),
-    ];
-    Change {
-        op,
-        before: None,
-        after: Some(after.into_iter().collect()),
-        origin: Origin {
-            schema: "activity".into(),
-            table: "event_outbox".into(),
-            lsn: None,
-            tx_id: None,
-            committed_at: Some(given::moment(0)),
-            sequence: None,
-        },
-        // The log gives it its own.
-        position: Position { partition: given::partition(0), offset: Offset::at(0) },
-        may_be_known: false,
-        passed: Passed::default(),
-    }
+    let NewRow { event_id, event_type, aggregate_id, payload, .. } = row;
+    Change { op, ..given::told(event_id, event_type, aggregate_id, payload) }
 }
 
 /// A change that brings an event.
 pub(crate) fn told(id: &str, event_type: &str, aggregate: &str, payload: Json) -> Change {
-    let row = NewRow {
-        event_id: id.to_owned(),
-        event_type: event_type.to_owned(),
-        aggregate_id: aggregate.to_owned(),
-        aggregate_type: "Thing".to_owned(),
-        payload: payload.to_string(),
-    };
-    inserted(&row, Op::Create)
+    given::told(id, event_type, aggregate, &payload.to_string())
 }
 
 /// A user who came to be.

@@ -1,17 +1,21 @@
 //! The pipeline when all goes well, and when an event does not.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use serde_json::json;
 use streamer_events::{
-    Batch, Event, Registry, Rejection, Settings, Value, Write,
+    Batch, Event, Position, Registry, Rejection, Settings, Value, Write,
     change::{Field, Op},
     sink::{DeadLetters as _, RefusedWrite, Sink},
-    testing::{MemoryLog, MemorySink, given},
+    source::{self, Limit, Opened, Read, Source},
+    testing::{Fault, FaultySink, MemoryLog, MemorySink, MemorySource, given},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -193,6 +197,52 @@ async fn a_second_sink_has_every_event_before_it_is_confirmed() {
     assert_eq!((counting.events.load(Ordering::Relaxed), counts(&sink, "total_users")), (29, Some(30)));
     let letters = sink.letters(None, 10).await.expect("answers");
     assert_eq!(letters.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["e2/topics"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_comes_back_brings_nothing_twice_in_one_batch() {
+    let log = MemoryLog::new(given::epoch());
+    (1..=8).for_each(|n| log.append(0, user(n)));
+    let plan = |call| (call == "apply").then_some(Fault::Delay(Duration::from_millis(50)));
+    let sink = Arc::new(FaultySink::new(MemorySink::new(), plan));
+    let source = Arc::new(log.source(&[0]));
+    let pipeline = pipeline(Shared(Arc::clone(&source)), sink.clone());
+    let rebalancing = async {
+        // Taken away and given back while its first events are on their way; then they come again with new ones.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        source.assign(&[]);
+        (9..=12).for_each(|n| log.append(0, user(n)));
+        source.assign(&[0]);
+    };
+    let (ended, ()) = tokio::join!(run_until(&pipeline, || log.is_confirmed()), rebalancing);
+    ended.expect("ends well");
+    assert_eq!((pipeline.tally().events(), counts(sink.inner(), "total_users")), (12, Some(12)));
+}
+
+/// A source that a test holds too.
+struct Shared(Arc<MemorySource>);
+
+#[async_trait]
+impl Source for Shared {
+    async fn open(&self) -> source::Result<Opened> {
+        self.0.open().await
+    }
+
+    async fn start(&self, snapshot: Option<u32>) -> source::Result<()> {
+        self.0.start(snapshot).await
+    }
+
+    async fn read(&self, limit: Limit) -> source::Result<Vec<Read>> {
+        self.0.read(limit).await
+    }
+
+    async fn confirm(&self, position: &Position) {
+        self.0.confirm(position).await;
+    }
+
+    async fn close(&self) -> source::Result<()> {
+        self.0.close().await
+    }
 }
 
 #[tokio::test(start_paused = true)]

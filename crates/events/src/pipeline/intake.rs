@@ -16,7 +16,7 @@ use crate::{
     clock::Moment,
     event::{Event, EventId, Payload},
     letter::{DeadLetter, Why},
-    position::Position,
+    position::{Offset, Partition, Position},
     rejection::Rejection,
     source::{Limit, Read},
 };
@@ -31,6 +31,7 @@ pub(super) async fn run(
     halt: &CancellationToken,
 ) -> Result<(), Error> {
     let mut prepared = Prepared::default();
+    let mut taken = Taken::new();
     loop {
         let room = prepared.room(core);
         tokio::select! {
@@ -42,7 +43,7 @@ pub(super) async fn run(
                 Err(_) => return Ok(()),
             },
             reads = core.parts.source.read(room.unwrap_or(NONE)), if room.is_some() => {
-                if take(core, &mut prepared, reads?, halt).await?.is_none() {
+                if take(core, &mut prepared, &mut taken, reads?, halt).await?.is_none() {
                     break;
                 }
             }
@@ -78,10 +79,14 @@ impl Prepared {
     }
 }
 
+/// The last offset of each partition that was taken in this run.
+type Taken = HashMap<Partition, Offset>;
+
 /// Projects what was read. Nothing if the pipeline is to stop.
 async fn take(
     core: &Core,
     prepared: &mut Prepared,
+    taken: &mut Taken,
     reads: Vec<Read>,
     halt: &CancellationToken,
 ) -> Result<Option<()>, Error> {
@@ -92,6 +97,12 @@ async fn take(
         match read {
             Read::SnapshotEnd => prepared.snapshot_end = true,
             Read::Change(change) => {
+                let Position { partition, offset } = &change.position;
+                if taken.get(partition) >= Some(offset) {
+                    // After a rebalance it comes again, and it is in this batch or one before it.
+                    continue;
+                }
+                taken.insert(partition.clone(), *offset);
                 prepared.reaches(change.position.clone());
                 match core.parts.outbox.event(&change) {
                     None => drop(core.tally.passed_over.fetch_add(1, Ordering::Relaxed)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     batch::{Author, Group, Placed},
-    change::Passed,
+    change::{Change, Field, Op, Origin, Passed},
     clock::Moment,
     event::{Event, EventId, Payload},
     position::{Epoch, Offset, Partition, Position},
@@ -42,6 +42,36 @@ pub fn event(partition_index: u32, offset: u64, event_type: &str, payload: &str)
         committed_at: None,
         passed: Passed::default(),
         position: Position { partition: partition(partition_index), offset: Offset::at(offset) },
+    }
+}
+
+/// A row of the outbox that was inserted; the log that it goes to gives it its position.
+#[must_use]
+pub fn told(id: &str, event_type: &str, aggregate: &str, payload: &str) -> Change {
+    let field = |text: &str| Field::Value(text.into());
+    let after = [
+        ("event_id", field(id)),
+        ("event_type", field(event_type)),
+        ("aggregate_id", field(aggregate)),
+        ("aggregate_type", field("Thing")),
+        ("payload", field(payload)),
+        ("created_at", field(&moment(0).to_string())),
+    ];
+    Change {
+        op: Op::Create,
+        before: None,
+        after: Some(after.into_iter().collect()),
+        origin: Origin {
+            schema: "activity".into(),
+            table: "event_outbox".into(),
+            lsn: None,
+            tx_id: None,
+            committed_at: Some(moment(0)),
+            sequence: None,
+        },
+        position: Position { partition: partition(0), offset: Offset::at(0) },
+        may_be_known: false,
+        passed: Passed::default(),
     }
 }
 
