@@ -4,6 +4,7 @@
 //! started it, even if that is killed. What must be installed, `cargo xtask setup` installs.
 
 mod child;
+mod folder;
 mod missing;
 pub mod mongodb;
 pub mod postgres;

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::{
     Missing,
     child::{Child, Program},
+    folder,
     postgres::free_port,
 };
 
@@ -41,7 +42,7 @@ impl Mongodb {
     }
 
     fn start_from(classes: &std::path::Path, heap_mb: u32) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("streamer-mongodb").tempdir()?;
+        let folder = folder::make("mongodb")?;
         let port = free_port()?;
         let class_path = format!("{0}:{0}/*", classes.display());
         let program = Program {

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::{
     Missing,
     child::{Child, Program, command},
+    folder,
     unprivileged::Account,
 };
 
@@ -54,7 +55,7 @@ impl Postgres {
 
     fn start_from(programs: PathBuf, settings: &Settings) -> io::Result<Self> {
         let account = Account::needed()?;
-        let folder = tempfile::Builder::new().prefix("streamer-postgres").tempdir()?;
+        let folder = folder::make("postgres")?;
         if let Some(account) = account {
             account.own(folder.path())?;
         }
