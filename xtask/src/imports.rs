@@ -1,4 +1,4 @@
-//! Which crate may import which: bins → adapters → the engine → the protocol.
+//! Which crate may import which: bins → adapters → the engine or the events → the protocol.
 //!
 //! Rust keeps packages free of cycles by itself; these rules keep them in their layers.
 
@@ -10,10 +10,17 @@ use cargo_metadata::{DependencyKind, Metadata};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-protocol", &[]),
     ("streamer-engine", &["streamer-protocol"]),
+    // The engine and the events do not import each other: only programs see both.
+    ("streamer-events", &[]),
     // Adapters: each knows one technology, and none knows another.
     ("streamer-auth", &["streamer-engine", "streamer-protocol"]),
     ("streamer-store-sqlite", &["streamer-engine", "streamer-protocol"]),
     ("streamer-store-conformance", &["streamer-engine", "streamer-protocol"]),
+    ("streamer-events-conformance", &["streamer-events"]),
+    ("streamer-source-postgres", &["streamer-events"]),
+    ("streamer-sink-mongodb", &["streamer-events"]),
+    // Starts real servers; for tests, benchmarks and the demonstration.
+    ("streamer-servers", &[]),
     ("streamer-server", &["streamer-auth", "streamer-engine", "streamer-protocol"]),
     ("streamer-demo", &["streamer-engine", "streamer-protocol"]),
     ("streamer-client", &["streamer-protocol"]),
@@ -25,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-e2e", &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-protocol"]),
     ("streamer-bench", LIBRARIES),
     ("streamer-fuzz", LIBRARIES),
-    ("xtask", &["streamer-protocol"]),
+    ("xtask", &["streamer-protocol", "streamer-servers"]),
 ];
 
 /// What a program may be made of. `streamer-store-conformance` is not among them: it is for tests alone.
@@ -46,6 +53,11 @@ const NEVER_COMPILES: &[(&str, &[&str], &str)] = &[
     (
         "streamer-engine",
         &["axum", "hyper", "rusqlite", "tokio-tungstenite"],
+        "a port's technology is its adapter's",
+    ),
+    (
+        "streamer-events",
+        &["axum", "hyper", "mongodb", "postgres-protocol", "rustls"],
         "a port's technology is its adapter's",
     ),
     (
@@ -177,6 +189,7 @@ mod tests {
             ("streamer-store-sqlite", "streamer-store-conformance"),
             ("streamer-cli", "streamer-store-conformance"),
             ("streamer-client", "streamer-store-sqlite"),
+            ("streamer-events", "streamer-engine"),
         ] {
             let found = planted(package, import);
             assert!(found.contains(&format!("{package} must not import {import}")), "{found}");

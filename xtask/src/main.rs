@@ -10,6 +10,7 @@ mod fuzz;
 mod imports;
 mod run;
 mod schema;
+mod servers;
 mod setup;
 mod test;
 mod tool;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{coverage, debian, documents, tool, workspace::Workspace};
+use crate::{coverage, debian, documents, servers, tool, workspace::Workspace};
 
 /// What can be installed by itself.
 #[derive(Clone, Copy, ValueEnum)]
@@ -18,6 +18,10 @@ pub(crate) enum Component {
     Proxies,
     /// openapi-spec-validator and the parser of AsyncAPI (by Python and Node.js), for the tests of `docs/*.json`.
     Documents,
+    /// PostgreSQL's server, for the tests of events.
+    Postgres,
+    /// What speaks MongoDB's protocol, for the tests of events: needs Java and Maven.
+    Mongodb,
 }
 
 impl Component {
@@ -31,6 +35,8 @@ impl Component {
             Self::Coverage => coverage::Tools::find(workspace).map(drop),
             Self::Proxies => debian::PROXIES.prepare(workspace),
             Self::Documents => documents::prepare(workspace),
+            Self::Postgres => servers::postgres(workspace),
+            Self::Mongodb => servers::mongodb(workspace),
         }
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     debian, documents,
     run::{cargo, status},
+    servers,
     workspace::Workspace,
 };
 
@@ -15,16 +16,28 @@ use crate::{
 /// What the tests use beside the toolchain is set up first, where it can be had. A test that lacks a component says
 /// `skipped: …` past the capture of its output, so that it shows here; the last lines are cargo's own.
 pub(crate) fn test(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
-    let runs = |package: &str| !names_packages(args) || args.iter().any(|arg| arg.contains(package));
-    if runs("streamer-e2e")
+    let concerns = |names: &[&str]| {
+        !names_packages(args) || args.iter().any(|arg| names.iter().any(|name| arg.contains(name)))
+    };
+    if concerns(&["streamer-e2e"])
         && let Err(e) = debian::PROXIES.prepare(workspace)
     {
         println!("not set up: proxies ({e:#})");
     }
-    if runs("streamer-server")
+    if concerns(&["streamer-server"])
         && let Err(e) = documents::prepare(workspace)
     {
         println!("not set up: the validators of docs/*.json ({e:#})");
+    }
+    if concerns(&["streamer-servers", "streamer-source-postgres"])
+        && let Err(e) = servers::postgres(workspace)
+    {
+        println!("not set up: postgres ({e:#})");
+    }
+    if concerns(&["streamer-servers", "streamer-sink-mongodb"])
+        && let Err(e) = servers::mongodb(workspace)
+    {
+        println!("not set up: mongodb ({e:#})");
     }
     let mut command = cargo(workspace.root());
     command.args(["test", "--no-fail-fast"]);

@@ -1,0 +1,212 @@
+//! Writes, applied.
+
+mod planned;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures_util::{TryStreamExt as _, future::try_join_all};
+use mongodb::bson::{Bson, Document, doc};
+use streamer_events::{
+    Batch,
+    apply::{ID, Refusal},
+    batch::Group,
+    sink::{Error, ErrorKind, RefusedWrite, Result, Sink},
+};
+
+use crate::{
+    command::{self, Failed, Statement},
+    error::of_driver,
+    sink::MongoSink,
+};
+use planned::{Planned, plan};
+
+/// So many documents are asked for at once.
+const READ_MAX: usize = 1000;
+
+/// How often a document may be changed by somebody else between its reading and its writing. That many times in turn is
+/// no coincidence any more.
+const CONFLICTS_MAX: usize = 200;
+
+type Key = (Arc<str>, Arc<str>);
+
+#[async_trait]
+impl Sink for MongoSink {
+    async fn apply(&self, batch: &Batch) -> Result<Vec<RefusedWrite>> {
+        let mut refused = Vec::new();
+        let mut waiting: Vec<&Group> = batch.groups.iter().collect();
+        while !waiting.is_empty() {
+            // Two partitions may have a group each for one document: one after the other.
+            let mut taken: HashSet<(&str, &str)> = HashSet::new();
+            let (now, later) =
+                waiting.into_iter().partition(|group| taken.insert((&group.collection, &group.id)));
+            self.apply_groups(now, &mut refused).await?;
+            waiting = later;
+        }
+        Ok(refused)
+    }
+}
+
+impl MongoSink {
+    /// Groups of documents that are all different.
+    async fn apply_groups(&self, groups: Vec<&Group>, refused: &mut Vec<RefusedWrite>) -> Result<()> {
+        // What begins with an insert is most likely not there: it is not read unless that was wrong.
+        let (begins, known): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| planned::begins(group));
+        let (of_begins, of_known) = futures_util::future::try_join(self.write(begins, None), async {
+            let stored = self.read(&known).await?;
+            self.write(known, Some(stored)).await
+        })
+        .await?;
+        let mut again = Vec::new();
+        for written in [of_begins, of_known] {
+            refused.extend(written.refused);
+            again.extend(written.again);
+        }
+        for _ in 0..CONFLICTS_MAX {
+            if again.is_empty() {
+                return Ok(());
+            }
+            let stored = self.read(&again).await?;
+            let written = self.write(again, Some(stored)).await?;
+            refused.extend(written.refused);
+            again = written.again;
+        }
+        Err(Error::new(ErrorKind::Unavailable, "a document changes faster than it can be written"))
+    }
+
+    /// The documents of the groups, as they are stored.
+    async fn read(&self, groups: &[&Group]) -> Result<HashMap<Key, Document>> {
+        let mut by_collection: HashMap<&Arc<str>, Vec<&str>> = HashMap::new();
+        for group in groups {
+            by_collection.entry(&group.collection).or_default().push(&group.id);
+        }
+        let reads = by_collection.into_iter().flat_map(|(collection, ids)| {
+            let parts: Vec<Vec<&str>> = ids.chunks(READ_MAX).map(<[_]>::to_vec).collect();
+            parts.into_iter().map(move |ids| self.read_some(collection, ids))
+        });
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+
+    async fn read_some(&self, collection: &Arc<str>, ids: Vec<&str>) -> Result<Vec<(Key, Document)>> {
+        let documents = self.database.collection::<Document>(collection);
+        let find = documents.find(doc! { ID: { "$in": ids } });
+        let finding =
+            async { find.await.map_err(of_driver)?.try_collect::<Vec<_>>().await.map_err(of_driver) };
+        let found = self.within(finding).await?;
+        let keyed = found.into_iter().filter_map(|document| {
+            let id = document.get(ID).and_then(Bson::as_str)?;
+            Some(((Arc::clone(collection), Arc::from(id)), document))
+        });
+        Ok(keyed.collect())
+    }
+
+    /// Replaces each document, if it still is what was read; without `stored`, none was, and those that are there are
+    /// to be read.
+    async fn write<'a>(
+        &self,
+        groups: Vec<&'a Group>,
+        stored: Option<HashMap<Key, Document>>,
+    ) -> Result<Written<'a>> {
+        let was_read = stored.is_some();
+        let mut stored = stored.unwrap_or_default();
+        let mut written = Written::default();
+        let mut by_collection: HashMap<&'a str, (Vec<&'a Group>, Vec<Statement>)> = HashMap::new();
+        for group in groups {
+            let key = (Arc::clone(&group.collection), Arc::clone(&group.id));
+            match plan(stored.remove(&key), group)? {
+                Planned::Nothing => {}
+                // Of a document that is there, something else may be refused.
+                Planned::Refused(_) if !was_read => written.again.push(group),
+                Planned::Refused(refused) => written.refused.extend(refused),
+                Planned::Write(statement) => {
+                    let (of, statements) = by_collection.entry(&group.collection).or_default();
+                    of.push(group);
+                    statements.push(statement);
+                }
+            }
+        }
+        let updates = by_collection.into_iter().map(|(collection, (groups, statements))| async move {
+            let failed = self.within(command::update(&self.database, collection, statements)).await?;
+            Ok::<_, Error>((groups, failed))
+        });
+        for (groups, failed) in try_join_all(updates).await? {
+            for failed in failed {
+                let group = groups.get(failed.at).copied().ok_or_else(|| {
+                    Error::new(ErrorKind::Corrupt, "an error of a statement that was not sent")
+                })?;
+                match failed.is_conflict() {
+                    true => written.again.push(group),
+                    false => written.refused.extend(self.find_refused(group, failed).await?),
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// The database does not take a document: which event's writes make it so. They are tried event by event; what
+    /// is applied of the group by that is before the one that is refused.
+    async fn find_refused(&self, group: &Group, failed: Failed) -> Result<Vec<RefusedWrite>> {
+        let mut ends: Vec<usize> = (1..group.writes.len())
+            .filter(|at| group.writes[*at].offset != group.writes[*at - 1].offset)
+            .collect();
+        ends.push(group.writes.len());
+        let mut last = failed;
+        let mut begin = 0;
+        for end in ends {
+            let part = Group { writes: group.writes[..end].to_vec(), ..group.clone() };
+            let mut stored = self.read(&[&part]).await?;
+            let key = (Arc::clone(&group.collection), Arc::clone(&group.id));
+            match plan(stored.remove(&key), &part)? {
+                Planned::Nothing => {}
+                Planned::Refused(refused) => return Ok(refused),
+                Planned::Write(statement) => {
+                    let update = command::update(&self.database, &group.collection, vec![statement]);
+                    match self.within(update).await?.pop() {
+                        None => {}
+                        Some(failed) if failed.is_conflict() => {
+                            return Err(Error::new(ErrorKind::Unavailable, "the document changes meanwhile"));
+                        }
+                        Some(failed) => {
+                            last = failed;
+                            return Ok(refused_writes(group, &group.writes[begin..end], &last));
+                        }
+                    }
+                }
+            }
+            begin = end;
+        }
+        // It went in this time: whatever stood in its way is gone.
+        drop(last);
+        Ok(Vec::new())
+    }
+}
+
+#[derive(Default)]
+struct Written<'a> {
+    refused: Vec<RefusedWrite>,
+    /// Changed by somebody else since it was read, or there though it was not looked for.
+    again: Vec<&'a Group>,
+}
+
+fn refused_writes(
+    group: &Group,
+    writes: &[streamer_events::batch::Placed],
+    failed: &Failed,
+) -> Vec<RefusedWrite> {
+    let refusal = match &failed.index {
+        Some(index) => Refusal::Duplicate(index.clone()),
+        // Its own words may quote the document.
+        None => Refusal::Invalid(format!("code {}", failed.code)),
+    };
+    let left = writes.iter().filter(|write| !group.void.contains(&write.author));
+    left.map(|write| RefusedWrite {
+        author: write.author.clone(),
+        collection: Arc::clone(&group.collection),
+        id: Arc::clone(&group.id),
+        refusal: refusal.clone(),
+    })
+    .collect()
+}

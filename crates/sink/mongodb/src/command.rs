@@ -1,0 +1,187 @@
+//! Updates in bulk: many statements in one command.
+
+use mongodb::{
+    Database,
+    bson::{Bson, Document, doc},
+};
+use streamer_events::sink::{Error, ErrorKind, Result};
+
+use crate::error::of_driver;
+
+/// MongoDB's bound of a document, with room for what a command says beside it.
+pub(crate) const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024 - 16 * 1024;
+
+/// A command is a document too: so many bytes of statements go into one. MongoDB takes 100,000 statements; replies
+/// come sooner with fewer.
+const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
+const COMMAND_STATEMENTS_MAX: usize = 1000;
+
+/// Replaces the document that `query` finds, or else inserts it.
+pub(crate) struct Statement {
+    pub(crate) query: Document,
+    pub(crate) update: Document,
+    /// How many bytes the update has.
+    pub(crate) bytes: usize,
+}
+
+/// A statement that was not done.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// Which of the statements.
+    pub(crate) at: usize,
+    pub(crate) code: i32,
+    pub(crate) message: String,
+    /// The index whose values must be unique, if that is why.
+    pub(crate) index: Option<String>,
+}
+
+/// MongoDB's code for a second document with the same value where an index wants it once.
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// NotWritablePrimary, InterruptedAtShutdown, and the like: what the driver's specification calls retryable.
+const PASSING: [i32; 13] = [6, 7, 89, 91, 189, 262, 9001, 10_107, 11_600, 11_602, 13_435, 13_436, 50];
+
+impl Failed {
+    /// Whether the document was there, or was changed by somebody else since it was read.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.code == DUPLICATE_KEY && self.index.as_deref() == Some("_id_")
+    }
+
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.code == DUPLICATE_KEY
+    }
+}
+
+/// How many bytes a document has.
+pub(crate) fn bytes_of(document: &Document) -> Result<usize> {
+    document.to_vec().map(|bytes| bytes.len()).map_err(|e| Error::new(ErrorKind::Invalid, e.to_string()))
+}
+
+/// Does the statements, in any order, and returns those that failed.
+pub(crate) async fn update(
+    database: &Database,
+    collection: &str,
+    statements: Vec<Statement>,
+) -> Result<Vec<Failed>> {
+    let mut failed = Vec::new();
+    let mut done = 0;
+    for part in parts(statements) {
+        let count = part.len();
+        let updates: Vec<Bson> = part
+            .into_iter()
+            .map(|Statement { query, update, .. }| doc! { "q": query, "u": update, "upsert": true }.into())
+            .collect();
+        let command = doc! {
+            "update": collection,
+            "updates": updates,
+            "ordered": false,
+            "writeConcern": { "w": "majority" },
+        };
+        let reply = database.run_command(command).await.map_err(of_driver)?;
+        for mut error in read(&reply)? {
+            error.at += done;
+            failed.push(error);
+        }
+        done += count;
+    }
+    Ok(failed)
+}
+
+fn parts(statements: Vec<Statement>) -> Vec<Vec<Statement>> {
+    let mut parts: Vec<Vec<Statement>> = Vec::new();
+    let mut bytes = 0;
+    for statement in statements {
+        let fits = |part: &Vec<Statement>| {
+            part.len() < COMMAND_STATEMENTS_MAX && bytes + statement.bytes <= COMMAND_BYTES_MAX
+        };
+        match parts.last_mut().filter(|part| fits(part)) {
+            Some(part) => {
+                bytes += statement.bytes;
+                part.push(statement);
+            }
+            None => {
+                bytes = statement.bytes;
+                parts.push(vec![statement]);
+            }
+        }
+    }
+    parts
+}
+
+fn read(reply: &Document) -> Result<Vec<Failed>> {
+    if let Ok(concern) = reply.get_document("writeConcernError") {
+        return Err(Error::new(ErrorKind::Unavailable, format!("not durable yet: {concern}")));
+    }
+    let Ok(errors) = reply.get_array("writeErrors") else { return Ok(Vec::new()) };
+    let errors = errors.iter().filter_map(Bson::as_document).map(|error| {
+        let message = error.get_str("errmsg").unwrap_or_default().to_owned();
+        let number = |name| {
+            error.get(name).and_then(|value| match value {
+                Bson::Int32(number) => Some(*number),
+                Bson::Int64(number) => i32::try_from(*number).ok(),
+                _ => None,
+            })
+        };
+        let code = number("code").unwrap_or(0);
+        if PASSING.contains(&code) {
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        let at = number("index").and_then(|at| usize::try_from(at).ok());
+        let at = at.ok_or_else(|| Error::new(ErrorKind::Corrupt, "an error without its statement"))?;
+        let index = (code == DUPLICATE_KEY).then(|| index_of(error, &message)).flatten();
+        Ok(Failed { at, code, message, index })
+    });
+    errors.collect()
+}
+
+/// The index's name: `E11000 duplicate key error collection: db.users index: email_1 dup key: …`.
+fn index_of(error: &Document, message: &str) -> Option<String> {
+    if let Ok(pattern) = error.get_document("keyPattern") {
+        let is_id = pattern.len() == 1 && pattern.contains_key("_id");
+        let named = pattern.keys().map(|key| format!("{key}_1")).collect::<Vec<_>>().join("_");
+        return Some(if is_id { "_id_".to_owned() } else { named });
+    }
+    message.split("index: ").nth(1)?.split(' ').next().map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_bounded_by_statements_and_by_bytes() {
+        let statement = |bytes| Statement { query: Document::new(), update: Document::new(), bytes };
+        let sizes = |statements: Vec<usize>| -> Vec<usize> {
+            parts(statements.into_iter().map(statement).collect()).iter().map(Vec::len).collect()
+        };
+        assert_eq!(sizes(vec![1; 2500]), [1000, 1000, 500]);
+        let (half, all) = (COMMAND_BYTES_MAX / 2, DOCUMENT_BYTES_MAX);
+        assert_eq!(sizes(vec![half, half, 1, all, 1]), [2, 1, 1, 1]);
+        assert_eq!(sizes(vec![]), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn replies_say_which_statement_failed_and_why() {
+        let error = |code: i32, more: Document| {
+            let mut error =
+                doc! { "index": 3, "code": code, "errmsg": "E11000 … index: email_1 dup key: { : 1 }" };
+            error.extend(more);
+            doc! { "ok": 1, "n": 1, "writeErrors": [error] }
+        };
+        let one = |reply: Document| read(&reply).expect("is read").remove(0);
+        let by_text = one(error(11_000, doc! {}));
+        assert_eq!(
+            (by_text.at, by_text.index.as_deref(), by_text.is_conflict()),
+            (3, Some("email_1"), false)
+        );
+        assert!(one(error(11_000, doc! { "keyPattern": { "_id": 1 } })).is_conflict());
+        assert!(
+            one(error(11_000, doc! { "keyPattern": { "a": 1, "b": 1 } })).index.as_deref() == Some("a_1_b_1")
+        );
+        assert!(!one(error(121, doc! {})).is_duplicate());
+        assert_eq!(read(&error(91, doc! {})).expect_err("passes").kind(), ErrorKind::Unavailable);
+        let concern = doc! { "ok": 1, "writeConcernError": { "code": 64 } };
+        assert_eq!(read(&concern).expect_err("passes").kind(), ErrorKind::Unavailable);
+        assert!(read(&doc! { "ok": 1 }).expect("is well").is_empty());
+    }
+}
