@@ -11,10 +11,8 @@ use std::{
 };
 
 use axum::{Router, extract::ConnectInfo};
-use futures_util::TryFutureExt;
 use hyper::{
     body::Incoming,
-    header::{CONNECTION, HeaderValue, TRANSFER_ENCODING},
     server::conn::http1,
     service::{Service as _, service_fn},
 };
@@ -167,17 +165,9 @@ async fn serve_socket(
     };
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        // Whoever stands before us may have read its length otherwise (RFC 9112, section 6.1): nothing that follows
-        // it on this socket is taken for another request.
-        let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(permit.clone());
-        routes.call(request).map_ok(move |mut response| {
-            if is_last {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
-        })
+        routes.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

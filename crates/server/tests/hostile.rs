@@ -1,17 +1,23 @@
 //! Peers that mean no good, over HTTP: each is answered or closed, the others are served meanwhile, and nothing is
 //! left of any of them.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{io::AsyncReadExt, time::Instant};
 
-use crate::harness::{Client, Http, Raw, SECRET, Server, Setup, TEXT, Token, frame, in_time, until};
+use crate::harness::{
+    ADMIN_TOKEN, Client, Http, Raw, SECRET, Server, Setup, TEXT, Token, frame, in_time, until,
+};
 
 /// Sends the bytes and reads all that is answered until the server closes.
 async fn answers(server: &Server, bytes: &[u8]) -> String {
-    let mut raw = Raw::connect(server.addr).await;
+    answers_of(server.addr, bytes).await
+}
+
+async fn answers_of(addr: SocketAddr, bytes: &[u8]) -> String {
+    let mut raw = Raw::connect(addr).await;
     raw.send(bytes).await;
     let mut answers = Vec::new();
     let _ = in_time("the end of the answers", raw.stream.read_to_end(&mut answers)).await;
@@ -33,13 +39,21 @@ async fn no_request_is_smuggled_behind_another() {
     };
     let both = "content-length: 4\r\ntransfer-encoding: chunked";
     let reversed = "transfer-encoding: chunked\r\ncontent-length: 5";
-    // Both lengths: taken as chunked, and nothing after it is read.
+    // Both lengths (RFC 9112, section 6.1): the library takes it as chunked, and reads nothing after it.
     for headers in [both, reversed] {
         assert_eq!(
             statuses(&answers(&server, post(headers, "0\r\n\r\n").as_bytes()).await),
             ["404"],
             "{headers}"
         );
+    }
+    // Where the body is read to its end too.
+    for headers in [both, reversed] {
+        let post = format!(
+            "POST /v1/broadcast HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nauthorization: Bearer {ADMIN_TOKEN}\r\n{headers}\r\n\r\n"
+        );
+        let bytes = format!("{post}2\r\n{{}}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        assert_eq!(statuses(&answers_of(server.admin, bytes.as_bytes()).await), ["400"], "{headers}");
     }
     // A length that is none, or of which there are two.
     for headers in [
