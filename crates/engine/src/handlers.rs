@@ -177,6 +177,8 @@ async fn watched<F: Future>(run: Arc<Run>, turn: Option<Turn>, handling: F) -> F
 pub(crate) async fn watch(core: Arc<Core>, stop: CancellationToken) {
     let Some(Threads { theirs, .. }) = &core.handlers.0 else { return };
     let threads = theirs.metrics().num_workers();
+    let shown = metrics::gauge!("streamer_handler_threads_kept");
+    shown.set(0.0);
     // By the moment from which each has its thread, so that each time is told once.
     let mut told: Vec<(Arc<Handling>, Instant)> = Vec::new();
     loop {
@@ -186,7 +188,7 @@ pub(crate) async fn watch(core: Arc<Core>, stop: CancellationToken) {
         }
         let now = Instant::now();
         let kept = core.begun.kept(now);
-        metrics::gauge!("streamer_handler_threads_kept").set(kept.len() as f64);
+        shown.set(kept.len() as f64);
         for (handling, since) in &kept {
             if !told.iter().any(|(other, before)| Arc::ptr_eq(handling, other) && since == before) {
                 warn!(
