@@ -123,8 +123,11 @@ impl Session {
 
     /// Forgets this subscription to a topic, if it is the newest. Whether it was.
     pub(crate) fn unsubscribe_if(&self, topic: &Topic, serial: u64) -> bool {
-        let is_newest = self.is_subscribed(topic, serial);
-        is_newest && self.unsubscribe(topic)
+        let mut subscriptions = self.subscriptions.lock();
+        let Some(known) = subscriptions.as_mut().filter(|known| known.get(topic) == Some(&serial)) else {
+            return false;
+        };
+        known.remove(topic).is_some()
     }
 
     /// That of somebody who has no connection. `name` is no connection's.
