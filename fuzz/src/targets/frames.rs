@@ -54,7 +54,13 @@ struct Product {
 
 impl Product {
     fn new() -> Self {
-        let settings = Settings { close_timeout: PATIENCE, ..Settings::default() };
+        // It comes and speaks as often as it can.
+        let settings = Settings {
+            close_timeout: PATIENCE,
+            address_connections_per_minute: 0,
+            messages_per_minute: 0,
+            ..Settings::default()
+        };
         let hub = Hub::new(&settings);
         let ports = Ports::new(Arc::new(MemoryStore::new()), Arc::new(hub.clone()));
         let engine = Engine::new(ports, Router::new(), WorkerId::new("fuzz"), EngineSettings::default());
