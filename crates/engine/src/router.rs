@@ -145,6 +145,19 @@ impl Router {
         true
     }
 
+    /// Why an action of this name cannot be added, if it cannot: for names that come out of a configuration.
+    #[must_use]
+    pub fn refuses(&self, name: &str) -> Option<&'static str> {
+        match Action::parse(name) {
+            Err(_) => Some("an action's name is [A-Za-z0-9._-]{1,64}"),
+            Ok(_) if Builtin::named(name).is_some() => Some("an action of this name is always there"),
+            Ok(action) if self.routes.contains_key(&action) => {
+                Some("there is an action of this name already")
+            }
+            Ok(_) => None,
+        }
+    }
+
     /// Has the outcomes of an action that is there told outside: see [`Engine::announce`](crate::Engine::announce). Its
     /// requests are always queued. False if there is no such action.
     #[must_use]
