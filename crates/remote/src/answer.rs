@@ -11,7 +11,7 @@ use serde_json::Value;
 use streamer_engine::Failure;
 use streamer_protocol::{ErrorCode, Timestamp};
 
-use crate::{lines::Framing, retry_after, trouble::Trouble};
+use crate::{BodyShape, lines::Framing, retry_after, trouble::Trouble};
 
 /// The longest text of an address that a client gets to read, in characters.
 const TEXT_CHARS_MAX: usize = 1000;
@@ -93,7 +93,7 @@ fn is_json(media_type: &str) -> bool {
 
 /// Why a request was rejected, as far as a client may know it: problem details (RFC 9457) and what FastAPI makes of a
 /// payload that does not fit. Anything else in the body stays unread.
-pub(crate) fn rejection(status: StatusCode, body: &[u8]) -> Failure {
+pub(crate) fn rejection(status: StatusCode, body: &[u8], shape: BodyShape) -> Failure {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let text =
         |name: &str| problem.get(name).and_then(Value::as_str).map(safe).filter(|text| !text.is_empty());
@@ -108,9 +108,17 @@ pub(crate) fn rejection(status: StatusCode, body: &[u8]) -> Failure {
     };
     let listed = |name: &str| problem.get(name).and_then(Value::as_array).into_iter().flatten();
     let fields = listed("errors").filter_map(named).chain(listed("detail").filter_map(located));
-    fields
-        .take(FIELDS_MAX)
-        .fold(Failure::reject(message).code(code), |failure, (path, message)| failure.also_at(&path, message))
+    fields.take(FIELDS_MAX).fold(Failure::reject(message).code(code), |failure, (path, message)| {
+        failure.also_at(in_payload(&path, shape), message)
+    })
+}
+
+/// A path inside what was posted, as a path inside the payload.
+fn in_payload(path: &str, shape: BodyShape) -> &str {
+    match (shape, path.strip_prefix("payload")) {
+        (BodyShape::Envelope, Some(rest)) => rest.strip_prefix('.').unwrap_or(rest),
+        _ => path,
+    }
 }
 
 /// An item of RFC 9457's example: `{"pointer": "#/age", "detail": "…"}`.
@@ -215,7 +223,8 @@ mod tests {
     #[test]
     fn problem_details_are_passed_on_safely() {
         let shown = |status: u16, body: &str| {
-            rejection(StatusCode::from_u16(status).expect("a status"), body.as_bytes()).to_string()
+            rejection(StatusCode::from_u16(status).expect("a status"), body.as_bytes(), BodyShape::Payload)
+                .to_string()
         };
         assert_eq!(
             shown(422, r#"{"title": "no", "detail": "the year is\u001b[31m wrong"}"#),
@@ -233,6 +242,11 @@ mod tests {
         assert_eq!(named(&rfc), Some(("rows.3.a/b".to_owned(), "must be positive".to_owned())));
         let fast_api = serde_json::json!({ "loc": ["body", "rows", 3, "amount"], "msg": "Field required" });
         assert_eq!(located(&fast_api), Some(("rows[3].amount".to_owned(), "Field required".to_owned())));
+        for (shape, expected) in [(BodyShape::Envelope, "to"), (BodyShape::Payload, "payload.to")] {
+            assert_eq!(in_payload("payload.to", shape), expected);
+            assert_eq!(in_payload("to", shape), "to");
+        }
+        assert_eq!(in_payload("payload[3]", BodyShape::Envelope), "[3]");
         assert_eq!(named(&serde_json::json!(7)), None);
         assert_eq!(located(&serde_json::json!({ "loc": 7, "msg": "x" })), None);
     }

@@ -111,7 +111,7 @@ impl UrlHandler {
             Verdict::Rejected => {
                 // However much it says: only what fits is looked at.
                 let said = whole(&mut body, idle, REJECTION_BYTES_MAX).await.unwrap_or_default();
-                Err(Trouble::Rejected(answer::rejection(head.status, &said)))
+                Err(Trouble::Rejected(answer::rejection(head.status, &said, self.settings.body)))
             }
             Verdict::Trouble(trouble) => {
                 // What is short is read, so that the connection can be used again.

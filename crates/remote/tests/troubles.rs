@@ -84,7 +84,7 @@ async fn silence_is_a_timeout() {
 
 #[tokio::test]
 async fn a_slow_drip_ends_with_the_attempt() {
-    let drip = vec![stream(LINES, ""), Step::Write(b" ".to_vec()), Step::Pause(Duration::from_millis(50))];
+    let drip = [stream(LINES, ""), Step::Write(b" ".to_vec()), Step::Pause(Duration::from_millis(50))];
     let drip: Vec<Step> = drip.iter().cloned().chain(drip[1..].iter().cycle().take(400).cloned()).collect();
     let script = Script::always(drip).await;
     let work = handler(script.address("/work"), |_| {});
