@@ -53,3 +53,82 @@ fn trusting(roots: RootCertStore) -> Arc<ClientConfig> {
         .expect("aws-lc-rs has what the default versions need");
     Arc::new(config.with_root_certificates(roots).with_no_client_auth())
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+    use tokio_util::task::AbortOnDropHandle;
+
+    use super::*;
+    use crate::{Error, Pool, PoolSettings, Request};
+
+    /// A server for `localhost`, whose authority nobody knows; with that authority's certificate.
+    async fn server() -> (u16, String, AbortOnDropHandle<()>) {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority_key = rcgen::KeyPair::generate().expect("a key");
+        let authority = params.self_signed(&authority_key).expect("a certificate");
+        let pem = pem::encode(&pem::Pem::new("CERTIFICATE", authority.der().to_vec()));
+        let issuer = rcgen::Issuer::new(params, authority_key);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])
+            .and_then(|params| params.signed_by(&key, &issuer))
+            .expect("a certificate");
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
+            )
+            .expect("a key and its certificate");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(b"HTTP/1.1 204 None\r\nconnection: close\r\n\r\n").await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        (port, pem, AbortOnDropHandle::new(serving))
+    }
+
+    #[tokio::test]
+    async fn a_private_authority_is_trusted_if_it_is_named_and_no_stranger() {
+        let (port, pem, _serving) = server().await;
+        let ask = async |host: &str, tls: Arc<ClientConfig>| {
+            let address = format!("https://{host}:{port}/").parse().expect("an address");
+            let pool = Pool::new(address, tls, PoolSettings::default());
+            pool.send(Request::new(Full::new(Bytes::new()))).await.map(|answer| answer.head.status.as_u16())
+        };
+        let trusting = platform_and(pem.as_bytes()).expect("an authority");
+        assert_eq!(ask("localhost", Arc::clone(&trusting)).await.expect("is trusted"), 204);
+        assert!(
+            matches!(ask("127.0.0.1", trusting).await, Err(Error::Tls(_))),
+            "the certificate is another name's"
+        );
+        assert!(matches!(ask("localhost", platform()).await, Err(Error::Tls(_))));
+    }
+
+    #[test]
+    fn what_is_no_authority_is_refused() {
+        for (text, expected) in [
+            ("", AuthorityError::NotPem),
+            ("hello", AuthorityError::NotPem),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", AuthorityError::Unreadable),
+        ] {
+            assert_eq!(platform_and(text.as_bytes()).expect_err(text), expected, "{text}");
+        }
+    }
+}

@@ -231,7 +231,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     address("hooks.connect_url".to_owned(), &config.hooks.connect_url, mistakes);
     address("hooks.disconnect_url".to_owned(), &config.hooks.disconnect_url, mistakes);
     if let Err(e) = remote.keys() {
-        mistakes.push("remote.signing_keys", e.to_string());
+        mistakes.push("remote.signing_keys", format!("{e:#}"));
     } else if called && remote.signing_keys.is_empty() {
         let needed = "a key is needed with which requests are signed: a name and at least 32 characters, \
                       such as those of `openssl rand -base64 32`";
@@ -351,5 +351,62 @@ impl Action {
             stream_bytes_max: self.stream_bytes_max,
             timeout: Some(self.timeout_s.map_or(attempt_timeout, Into::into)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streamer_service::config::Loaded;
+
+    use super::*;
+    use crate::config::Sources;
+
+    fn load(set: &[(&str, &str)]) -> Result<Loaded<Config>, String> {
+        let hook = ("hooks.connect_url", "http://127.0.0.1:9/connect");
+        let set =
+            [hook].iter().chain(set).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Sources { config: None, set }.load_from(&[], []).map_err(|mistakes| mistakes.to_string())
+    }
+
+    const KEY: (&str, &str) = ("remote.signing_keys.k1", "hush-0123456789abcdef0123456789abcdef");
+
+    #[test]
+    fn a_hook_stands_in_for_keys_of_an_issuer_and_secrets_are_not_shown() {
+        let url = ("actions.work.url", "https://work.example/do?code=hush");
+        let shown = load(&[KEY, url]).expect("valid").listing();
+        assert!(shown.contains("https://work.example/do") && !shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_called_needs_a_key_to_sign_with() {
+        let mistakes = load(&[]).expect_err("no key");
+        assert!(mistakes.contains("remote.signing_keys") && mistakes.contains("openssl rand"), "{mistakes}");
+        let third = [KEY, ("remote.signing_keys.k2", KEY.1), ("remote.signing_keys.k3", KEY.1)];
+        assert!(load(&third).expect_err("too many").contains("at most 2 keys"));
+        let short = load(&[("remote.signing_keys.k1", "hush")]).expect_err("too short");
+        assert!(short.contains("at least 32 characters") && !short.contains("hush"), "{short}");
+    }
+
+    #[test]
+    fn mistakes_are_named_by_their_settings() {
+        for (setting, value, named) in [
+            ("actions.work.url", "http://work.example/", "plain_http_hosts"),
+            ("actions.echo.url", "https://work.example/", "always there"),
+            ("actions.work.retries", "3", "needs url, webhook_url or both"),
+            ("actions.work.priority", "11", "between -10 and 10"),
+            ("actions.work.body", "both", "payload"),
+            ("hooks.headers", "cookie", "hooks.allowed_origins"),
+            ("hooks.headers", "x y", "no header's name"),
+            ("hooks.allowed_origins", "*", "must be an origin"),
+            ("hooks.allowed_origins", "https://app.example/", "must be an origin"),
+            ("hooks.timeout_ms", "0", "at least 1"),
+            ("remote.webhook_retry_max_ms", "1", "remote.webhook_retry_base_ms"),
+        ] {
+            let mistakes = load(&[KEY, (setting, value)]).expect_err(setting);
+            assert!(mistakes.contains(named), "{setting} = {value}: {mistakes}");
+        }
+        let named =
+            [KEY, ("remote.plain_http_hosts", "work.example"), ("actions.work.url", "http://work.example/")];
+        assert!(load(&named).is_ok());
     }
 }

@@ -68,7 +68,7 @@ impl Node {
                 base: Duration::from_millis(20),
                 max: Duration::from_millis(100),
             },
-            cancel_grace: Duration::from_secs(10),
+            cancel_grace: Duration::from_secs(60),
             ..Settings::default()
         };
         let engine = Engine::new(ports, routes, WorkerId::new("node"), settings);
