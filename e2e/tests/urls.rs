@@ -59,7 +59,7 @@ async fn a_handler_goes_on_from_its_checkpoint_after_the_server_was_killed() {
     peer.send("again", "resume", json!({ "request_id": "r" })).await;
     let heard = end(&mut peer, "r").await;
     assert_eq!(heard.result(), &json!({ "from": 1 }));
-    let chunks: Vec<Value> = heard.chunks.iter().cloned().collect();
+    let chunks = heard.chunks.clone();
     assert_eq!(
         chunks,
         [json!(0), json!(1), json!(2)],
