@@ -40,7 +40,7 @@ impl Asked {
 
 /// An answer. The connection is closed after it.
 #[derive(Debug, Clone)]
-pub enum Said {
+pub enum Reply {
     /// With this status and this JSON.
     Json(u16, Value),
     /// A stream of these lines; it then stays open, with nothing to come, until the other side is gone.
@@ -49,7 +49,7 @@ pub enum Said {
     Lines(Vec<Value>),
 }
 
-type Answer = dyn Fn(&Asked) -> Said + Send + Sync;
+type Answer = dyn Fn(&Asked) -> Reply + Send + Sync;
 
 /// The server. It ends with this.
 pub struct Origin {
@@ -66,7 +66,7 @@ struct Told {
 
 impl Origin {
     /// Answers on a free port.
-    pub async fn answering(answer: impl Fn(&Asked) -> Said + Send + Sync + 'static) -> Self {
+    pub async fn answering(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let (told, answer): (Arc<Told>, Arc<Answer>) = (Arc::default(), Arc::new(answer));
@@ -133,16 +133,16 @@ async fn exchange(mut stream: TcpStream, told: &Told, answer: &Answer) -> std::i
     };
     told.more.notify_waiters();
     match answer(&asked) {
-        Said::Json(status, value) => {
+        Reply::Json(status, value) => {
             let body = value.to_string();
             let head = format!(
-                "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
                 body.len()
             );
             stream.write_all((head + &body).as_bytes()).await?;
         }
-        Said::Lines(lines) => write_lines(&mut stream, &lines).await?,
-        Said::Unfinished(lines) => {
+        Reply::Lines(lines) => write_lines(&mut stream, &lines).await?,
+        Reply::Unfinished(lines) => {
             write_lines(&mut stream, &lines).await?;
             let _ = stream.read(&mut [0]).await;
         }
@@ -152,7 +152,7 @@ async fn exchange(mut stream: TcpStream, told: &Told, answer: &Answer) -> std::i
 
 async fn write_lines(stream: &mut TcpStream, lines: &[Value]) -> std::io::Result<()> {
     let mut text =
-        "HTTP/1.1 200 Said\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n".to_owned();
+        "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n".to_owned();
     for line in lines {
         text.push_str(&format!("{line}\n"));
     }

@@ -1,8 +1,8 @@
 //! Handlers, webhooks and hooks behind URLs.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use streamer_e2e::{
-    origin::{Asked, Origin, Said},
+    origin::{Asked, Origin, Reply},
     patience::until,
     peer::{Peer, Refused},
     promises::Heard,
@@ -33,12 +33,12 @@ async fn end(peer: &mut Peer, id: &str) -> Heard {
 #[tokio::test]
 async fn a_handler_goes_on_from_its_checkpoint_after_the_server_was_killed() {
     let origin = Origin::answering(|asked: &Asked| match asked.body["checkpoint"].as_u64() {
-        None => Said::Unfinished(vec![
+        None => Reply::Unfinished(vec![
             json!({ "chunk": 0, "checkpoint": 0 }),
             json!({ "chunk": 1, "checkpoint": 1 }),
             json!({ "chunk": "void" }),
         ]),
-        Some(last) => Said::Lines(vec![json!({ "chunk": last + 1 }), json!({ "result": { "from": last } })]),
+        Some(last) => Reply::Lines(vec![json!({ "chunk": last + 1 }), json!({ "result": { "from": last } })]),
     })
     .await;
     let mut server = calling()
@@ -74,10 +74,10 @@ async fn a_handler_goes_on_from_its_checkpoint_after_the_server_was_killed() {
 #[tokio::test]
 async fn an_outcome_is_told_though_the_server_was_killed_before_it_was_heard() {
     let origin = Origin::answering(|asked: &Asked| match (asked.path(), asked.number) {
-        ("/work", _) => Said::Json(200, json!({ "done": true })),
+        ("/work", _) => Reply::Json(200, json!({ "done": true })),
         // Nobody hears it in the first life.
-        (_, 1) => Said::Json(500, json!({})),
-        _ => Said::Json(200, json!({})),
+        (_, 1) => Reply::Json(500, json!({})),
+        _ => Reply::Json(200, json!({})),
     })
     .await;
     let mut server = calling()
@@ -108,8 +108,8 @@ async fn an_outcome_is_told_though_the_server_was_killed_before_it_was_heard() {
 #[tokio::test]
 async fn a_rust_action_may_have_a_webhook_and_what_nobody_hears_is_listed() {
     let origin = Origin::answering(|asked: &Asked| match asked.number {
-        0 => Said::Json(410, json!({})),
-        _ => Said::Json(200, json!({})),
+        0 => Reply::Json(410, json!({})),
+        _ => Reply::Json(200, json!({})),
     })
     .await;
     let mut server = calling().set("actions.echo_async.webhook_url", origin.url("/told")).start().await;
@@ -156,12 +156,12 @@ async fn upgrade(url: &str, headers: &[(&'static str, &str)]) -> Result<Peer, u1
 #[tokio::test]
 async fn an_application_lets_in_whom_it_knows_by_cookie_and_no_strange_page() {
     let origin = Origin::answering(|asked: &Asked| match asked.path() {
-        "/left" => Said::Json(200, json!({})),
+        "/left" => Reply::Json(200, json!({})),
         _ => match asked.body["headers"]["cookie"].as_str() {
-            Some("session=ada") => Said::Json(200, json!({ "user_id": "ada", "tenant_id": "acme" })),
-            Some("session=banned") => Said::Json(403, json!({})),
-            Some("session=broken") => Said::Json(500, json!({})),
-            _ => Said::Json(401, json!({})),
+            Some("session=ada") => Reply::Json(200, json!({ "user_id": "ada", "tenant_id": "acme" })),
+            Some("session=banned") => Reply::Json(403, json!({})),
+            Some("session=broken") => Reply::Json(500, json!({})),
+            _ => Reply::Json(401, json!({})),
         },
     })
     .await;
@@ -208,7 +208,7 @@ async fn an_application_lets_in_whom_it_knows_by_cookie_and_no_strange_page() {
 #[tokio::test]
 async fn nobody_is_let_in_while_the_application_is_away() {
     let url = {
-        let origin = Origin::answering(|_| Said::Json(200, json!({}))).await;
+        let origin = Origin::answering(|_| Reply::Json(200, json!({}))).await;
         origin.url("/connect")
     };
     let mut server = calling().set("hooks.connect_url", url).start().await;
