@@ -13,6 +13,7 @@ pub mod events;
 pub mod http;
 pub mod image;
 pub mod issuer;
+pub mod origin;
 pub mod patience;
 pub mod peer;
 pub mod promises;

@@ -50,6 +50,12 @@ pub enum Said {
 }
 
 impl Peer {
+    /// Speaks over a socket that is upgraded already.
+    #[must_use]
+    pub fn over(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Self {
+        Self { socket }
+    }
+
     /// Upgrades with a good token.
     pub async fn connect(url: &str, token: &str) -> Self {
         match Self::try_connect(url, Some(token)).await {

@@ -11,6 +11,7 @@ use streamer_e2e::{
     audit,
     client::{Client, Ends, Errand, TENANT},
     http,
+    origin::{Asked, Origin, Reply},
     patience::{until, within},
     peer::{Peer, Said},
     scenario::Place as _,
@@ -55,6 +56,7 @@ const fn way_to(step: Step) -> (Before, &'static [u32]) {
         Step::AppendMessages => (Before::Load, &[1, 4]),
         Step::Touch | Step::Disconnect => (Before::Load, &[1]),
         Step::Enqueue | Step::Retry => (Before::Load, &[1, 3]),
+        Step::Take | Step::Announced | Step::PutOff | Step::GiveUp | Step::Revive => (Before::Load, &[1]),
         // One claim may take all that is due.
         Step::Claim => (Before::Load, &[1, 2]),
         Step::Finish => (Before::Load, &[2, 5]),
@@ -85,8 +87,56 @@ fn errands() -> Vec<Errand> {
     ]
 }
 
-fn setup() -> Setup {
+/// Who is told outcomes: hears each of `echo_async` the second time, and is gone for good where those of `doomed` are told.
+async fn hearing() -> Origin {
+    Origin::answering(|asked: &Asked| match (asked.path(), asked.header("streamer-delivery")) {
+        ("/gone", _) => Reply::Json(410, json!({})),
+        (_, Some("1")) => Reply::Json(500, json!({})),
+        _ => Reply::Json(200, json!({})),
+    })
+    .await
+}
+
+/// Every outcome was told.
+async fn hold_told(hearing: &Origin, clients: &[Client]) {
+    for sent in
+        clients.iter().flat_map(|client| &client.ended).filter(|sent| sent.errand.action == "echo_async")
+    {
+        until("an outcome to be told", async || {
+            let heard = |asked: &Asked| {
+                asked.body["request_id"] == sent.heard.id && asked.header("streamer-delivery") != Some("1")
+            };
+            hearing.asked(0).await.iter().any(heard).then_some(())
+        })
+        .await;
+    }
+}
+
+/// An operator has an outcome told again that was given up.
+async fn told_again(admin: std::net::SocketAddr) {
+    let first = until("an outcome to be given up", async || {
+        let listed = http::try_call(admin, "GET", "/v1/webhooks", Some(ADMIN_TOKEN), None).await?.json();
+        listed["webhooks"].as_array()?.first().cloned()
+    })
+    .await;
+    let name = |field: &str| first[field].as_str().expect("a name").to_owned();
+    let retry = format!("/v1/webhooks/{TENANT}/{}/{}/retry", name("user_id"), name("request_id"));
+    until("it to be told again", async || {
+        let answer = http::try_call(admin, "POST", &retry, Some(ADMIN_TOKEN), Some(&json!({}))).await?;
+        // It may be under way since an answer that was lost, or its request was replayed.
+        matches!(answer.status, 202 | 404).then_some(())
+    })
+    .await;
+}
+
+fn setup(hearing: &Origin) -> Setup {
     Setup::new(crate::BAD_HANDLERS)
+        .set("remote.signing_keys.k1", "a-key-of-the-tests-with-32-characters")
+        .set("remote.webhook_timeout_ms", 1000)
+        .set("remote.webhook_retry_base_ms", 100)
+        .set("remote.breaker_failures_max", 1000)
+        .set("actions.echo_async.webhook_url", hearing.url("/told"))
+        .set("actions.doomed.webhook_url", hearing.url("/gone"))
         .set("engine.short_limit_ms", 400)
         .set("engine.lease_s", 3)
         .set("engine.retry_base_ms", 100)
@@ -204,9 +254,10 @@ impl Load {
         let passing = come_and_go(server.ws_url(), stopped);
         let replayed = replayed(server);
         let publishing = publish(server.ws_url());
+        let telling = told_again(server.admin());
         let clients = spawn_local(async move {
             let clients = futures_util::future::join_all(clients);
-            let (clients, (), published) = tokio::join!(clients, replayed, publishing);
+            let (clients, (), published, ()) = tokio::join!(clients, replayed, publishing, telling);
             (clients, published)
         });
         spawn_local(passing);
@@ -222,7 +273,8 @@ impl Load {
 
 /// Lets a server die at one place, start again, and keep what was promised.
 async fn die_at(before: &Before, place: &str) {
-    let mut server = setup().prepared();
+    let hearing = hearing().await;
+    let mut server = setup(&hearing).prepared();
     let load = match before {
         Before::Nothing => None,
         Before::Load | Before::LoadAndStop => Some(Load::on(&server)),
@@ -274,6 +326,7 @@ async fn die_at(before: &Before, place: &str) {
         let load = load.unwrap_or_else(|| Load::on(&server));
         let (clients, published) = load.done().await;
         hold_published(&server, &published).await;
+        hold_told(&hearing, &clients).await;
         for client in &clients {
             assert_eq!(client.ended.len(), errands().len(), "{}", client.user);
             audit::hold(&server, client).await;

@@ -7,6 +7,7 @@ mod container;
 mod crash;
 mod demo;
 mod drain;
+mod examples;
 mod failpoints;
 mod full_disk;
 mod handlers;
@@ -26,6 +27,7 @@ mod supervised;
 mod tls;
 mod token;
 mod topics;
+mod urls;
 
 use std::{io::Write as _, path::Path};
 

@@ -13,7 +13,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The engine and the events do not import each other: only programs see both.
     ("streamer-events", &[]),
     // Adapters: each knows one technology, and none knows another.
-    ("streamer-auth", &["streamer-engine", "streamer-protocol"]),
+    // What two adapters share of one technology.
+    ("streamer-http", &[]),
+    ("streamer-auth", &["streamer-engine", "streamer-http", "streamer-protocol"]),
+    ("streamer-remote", &["streamer-engine", "streamer-http", "streamer-protocol"]),
     ("streamer-store-sqlite", &["streamer-engine", "streamer-protocol"]),
     ("streamer-store-conformance", &["streamer-engine", "streamer-protocol"]),
     ("streamer-events-conformance", &["streamer-events"]),
@@ -42,6 +45,7 @@ const LIBRARIES: &[&str] = &[
     "streamer-demo",
     "streamer-engine",
     "streamer-protocol",
+    "streamer-remote",
     "streamer-server",
     "streamer-service",
     "streamer-store-sqlite",

@@ -7,6 +7,7 @@ mod debian;
 mod deploy;
 mod documents;
 mod fuzz;
+mod handlers;
 mod imports;
 mod run;
 mod schema;

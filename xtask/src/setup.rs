@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{coverage, debian, documents, servers, tool, workspace::Workspace};
+use crate::{coverage, debian, documents, handlers, servers, tool, workspace::Workspace};
 
 /// What can be installed by itself.
 #[derive(Clone, Copy, ValueEnum)]
@@ -22,6 +22,8 @@ pub(crate) enum Component {
     Postgres,
     /// What speaks MongoDB's protocol, for the tests of events: needs Java and Maven.
     Mongodb,
+    /// What the example handlers in Python and TypeScript are made of, for `test`.
+    Handlers,
 }
 
 impl Component {
@@ -37,6 +39,7 @@ impl Component {
             Self::Documents => documents::prepare(workspace),
             Self::Postgres => servers::postgres(workspace),
             Self::Mongodb => servers::mongodb(workspace),
+            Self::Handlers => handlers::install(workspace),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    debian, documents,
+    debian, documents, handlers,
     run::{cargo, status},
     servers,
     workspace::Workspace,
@@ -23,6 +23,11 @@ pub(crate) fn test(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
         && let Err(e) = debian::PROXIES.prepare(workspace)
     {
         println!("not set up: proxies ({e:#})");
+    }
+    if concerns(&["streamer-e2e"])
+        && let Err(e) = handlers::install(workspace)
+    {
+        println!("not set up: handlers in other languages ({e:#})");
     }
     if concerns(&["streamer-server"])
         && let Err(e) = documents::prepare(workspace)

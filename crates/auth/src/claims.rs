@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamer_protocol::{TenantId, Timestamp, UserId};
 
-use crate::{Identity, NAME_CHARS_MAX, Rejected};
+use crate::{Identity, Rejected, identity::is_name};
 
 /// The end of the year 9999 in seconds. Beyond it lie tokens whose issuer wrote milliseconds.
 const NUMERIC_DATE_MAX: f64 = 253_402_300_799.0;
@@ -105,13 +105,7 @@ fn names(claim: &'static str, value: Option<Value>) -> Result<Vec<String>, Rejec
 
 fn name(claim: &'static str, value: Value) -> Result<String, Rejected> {
     match value {
-        Value::String(text)
-            if !text.is_empty()
-                && text.chars().count() <= NAME_CHARS_MAX
-                && !text.chars().any(char::is_control) =>
-        {
-            Ok(text)
-        }
+        Value::String(text) if is_name(&text) => Ok(text),
         _ => Err(Rejected::InvalidClaim(claim)),
     }
 }

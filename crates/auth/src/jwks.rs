@@ -1,10 +1,8 @@
 //! Keys that an issuer publishes under an address, as a JSON Web Key Set (RFC 7517).
 
-mod address;
 mod freshness;
 mod http;
 mod key_set;
-mod roots;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,8 +11,8 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-pub use address::{Address, AddressError};
 pub use key_set::read;
+pub use streamer_http::{Address, AddressError};
 
 use crate::{Algorithm, Fetched, KeySource, SourceError};
 
@@ -37,7 +35,7 @@ impl Source {
     /// Trusts the certificate authorities of the platform or, where it has none, Mozilla's.
     #[must_use]
     pub fn new(address: Address, algorithm: Algorithm) -> Self {
-        Self { address, algorithm, tls: roots::platform().into(), timeout: TIMEOUT }
+        Self { address, algorithm, tls: streamer_http::trust::platform().into(), timeout: TIMEOUT }
     }
 
     /// With other trust, such as a private authority's.

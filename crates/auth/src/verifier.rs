@@ -44,6 +44,12 @@ impl Verifier {
         Self { settings }
     }
 
+    /// Takes no token at all: for a server that has no keys, as its callers are known by other means.
+    #[must_use]
+    pub fn refusing() -> Self {
+        Self::new(Settings::new(Keys::none()))
+    }
+
     /// The same rules with other keys: what a [`Rotation`](crate::Rotation) makes.
     #[must_use]
     pub fn with_keys(&self, keys: Keys) -> Self {
@@ -100,5 +106,24 @@ impl Verifier {
         } else {
             Err(Rejected::BadSignature)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streamer_protocol::{TenantId, UserId};
+
+    use super::*;
+    use crate::{Algorithm, Grant, KeyPair, Signer};
+
+    #[test]
+    fn without_keys_no_token_is_good() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let pair = KeyPair::generate(Algorithm::EdDsa).expect("a pair");
+        let signer = Signer::from_pem(Algorithm::EdDsa, pair.private_pem()).expect("signs");
+        let grant = Grant::new(UserId::new("ada"), TenantId::new("acme"));
+        let token = signer.issue(&grant, now).expect("a token");
+        assert_eq!(Verifier::refusing().verify(token.as_str(), now), Err(Rejected::WrongAlgorithm));
+        assert!(Verifier::refusing().verify("", now).is_err());
     }
 }

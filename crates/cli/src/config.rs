@@ -1,9 +1,10 @@
 //! The configuration of a server: every setting, its default, and what it must obey.
 
+pub(crate) mod remote;
 mod rules;
 mod sections;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use clap::Args;
 use schemars::JsonSchema;
@@ -13,6 +14,7 @@ use streamer_service::{
     telemetry::Logs,
 };
 
+pub(crate) use remote::{Action, Hooks, Remote};
 pub(crate) use sections::{Admin, Auth, Connections, Demo, Drain, Engine, Http, Listen, Store, Topics};
 
 /// What every environment variable of ours begins with.
@@ -43,6 +45,12 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     /// How the process goes away.
     pub(crate) drain: Drain,
+    /// Actions whose work is done behind a URL, or whose outcomes are told to one, by their names.
+    pub(crate) actions: BTreeMap<String, Action>,
+    /// How those URLs are called.
+    pub(crate) remote: Remote,
+    /// Who is asked who connects, where there is no token.
+    pub(crate) hooks: Hooks,
     /// The demonstration handlers.
     pub(crate) demo: Demo,
     /// What is logged.

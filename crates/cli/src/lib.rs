@@ -24,6 +24,7 @@ mod faults;
 mod healthcheck;
 mod http;
 mod open_files;
+mod remote;
 mod request;
 mod requests;
 mod serve;

@@ -28,6 +28,7 @@ use crate::{
     certificate::Certificate,
     config::{Config, Sources},
     faults, open_files,
+    remote::Urls,
     threads::HandlerThreads,
 };
 
@@ -124,13 +125,19 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let threads = HandlerThreads::start(config.engine.handler_threads)?;
     let ports = Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone()));
     let ports = faults::ports(Ports { handlers: threads.handlers(), ..ports });
-    let routes = bounded(config, offer_demo(config, routes)?)?;
+    let clock = Arc::clone(&ports.clock);
+    let urls = Urls::new(config, Arc::clone(&clock))?;
+    let mut routes = bounded(config, urls.offer(offer_demo(config, routes)?)?)?;
+    let webhooks = urls.webhooks(&mut routes)?;
     let worker = WorkerId::new(config.engine.node.as_str());
     let engine = Engine::new(ports, routes, worker, config.engine_settings());
     let forgotten = engine.store().forget_endpoint(&server.endpoint).await?;
     let mut door = Door::new(engine.clone(), hub.clone(), verifier, server);
     if let Some(certificate) = &certificate {
         door = door.with_tls(certificate.tls());
+    }
+    if let Some(gate) = urls.gate(clock)? {
+        door = door.with_gate(gate);
     }
     let admin = admin(&loaded, &engine, &hub, &door, &metrics)?;
 
@@ -154,6 +161,13 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
         workers.work(stop, drain_timeout / 2).await;
         anyhow::Ok(())
     });
+    if let Some(webhooks) = webhooks {
+        let (engine, settings) = (engine.clone(), config.remote.outbox());
+        tasks.spawn("webhooks", move |stop| async move {
+            engine.announce(Arc::new(webhooks), settings, stop, drain_timeout / 4).await;
+            anyhow::Ok(())
+        });
+    }
     tasks.spawn("sockets", move |stop| async move {
         hub.run(&engine, stop).await;
         anyhow::Ok(())

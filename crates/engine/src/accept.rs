@@ -173,6 +173,7 @@ fn plan(
         priority: priority.unwrap_or(route.priority),
         max_retries: route.retries,
         repeatable: !short || route.repeatable,
+        announced: route.announced,
     };
     Ok(Plan { new, short })
 }

@@ -47,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) renewal: Renewal,
     /// Rung when there may be something to claim.
     pub(crate) wake: tokio::sync::Notify,
+    /// Rung when a request has ended.
+    pub(crate) ended: tokio::sync::Notify,
     /// Everything that goes on by itself.
     pub(crate) tasks: TaskTracker,
     /// Fired when the process is going away.

@@ -90,6 +90,7 @@ async fn finish(core: &Arc<Core>, lease: &Lease, outcome: Outcome) {
                 .increment(1);
             let body = EntryBody::Outcome(outcome);
             core.publish(&lease.key, vec![LogEntry { seq, at: now, body }]).await;
+            core.ended.notify_one();
         }
         Err(e) => {
             warn!(request_id = %lease.key.id, error = %e, "an outcome was not stored: the lease was lost")
@@ -191,9 +192,16 @@ fn refused(run: &Run, failure: Failure) -> ErrorBody {
         Verdict::Reject(error) => error,
         Verdict::Cancel => cancelled(),
         Verdict::Retry { .. } if run.interruption().is_some() => cancelled(),
-        Verdict::Retry { cause, .. } => {
+        Verdict::Retry { code, cause, after } => {
             error!(parent: &run.span, error = %cause, "a handler failed");
-            internal(&run.correlation_id)
+            let error = passing(run, code);
+            match after {
+                Some(wait) => {
+                    let after = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+                    error.retry(Retry { retryable: true, after, attempt: None, max_tries: None })
+                }
+                None => error,
+            }
         }
     }
 }
@@ -232,9 +240,9 @@ async fn failed(run: &Arc<Run>, lease: &Lease, failure: Failure) {
     match failure.into_verdict() {
         Verdict::Reject(error) => finish(core, lease, Outcome::Failed(error)).await,
         Verdict::Cancel => finish(core, lease, Outcome::Cancelled(cancelled())).await,
-        Verdict::Retry { cause, after } => {
+        Verdict::Retry { code, cause, after } => {
             warn!(parent: &run.span, error = %cause, attempt = run.attempt, "an attempt failed");
-            try_again(run, lease, internal(&run.correlation_id), after).await;
+            try_again(run, lease, passing(run, code), after).await;
         }
     }
 }
@@ -286,6 +294,16 @@ fn not_repeatable() -> ErrorBody {
 
 fn timed_out() -> ErrorBody {
     ErrorBody::new(ErrorCode::Timeout, "the action's time was up")
+}
+
+/// What a client reads of a failure that may pass.
+fn passing(run: &Run, code: ErrorCode) -> ErrorBody {
+    match code {
+        ErrorCode::Timeout => timed_out(),
+        ErrorCode::Overloaded => ErrorBody::new(code, "what runs this action takes nothing more just now")
+            .correlated(&run.correlation_id),
+        _ => internal(&run.correlation_id),
+    }
 }
 
 fn panicked(run: &Run) -> ErrorBody {

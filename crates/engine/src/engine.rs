@@ -16,6 +16,7 @@ use crate::{
     core::{Core, Running, unknown_cursor},
     handlers::{self, Begun},
     live::Live,
+    outbox::{self, OutboxSettings, Webhooks},
     push::Push,
     random::{Random, SystemRandom},
     renewal::Renewal,
@@ -23,8 +24,9 @@ use crate::{
     sender::Sender,
     session::{Caller, Credentials, Session},
     store::{
-        self, Cancelled, ConnectionFilter, ConnectionRecord, EntryBody, ErrorKind, Outcome, Page, PageQuery,
-        Record, RequestFilter, RequestKey, SharedStore, SourcePosition, Summary, TopicKey, Usage, WorkerId,
+        self, Cancelled, ConnectionFilter, ConnectionRecord, EntryBody, ErrorKind, GivenUp, Outcome, Page,
+        PageQuery, Record, RequestFilter, RequestKey, SharedStore, SourcePosition, Summary, TopicKey, Usage,
+        WorkerId,
     },
     topics::{self, Publication, Topics},
     worker,
@@ -100,6 +102,7 @@ impl Engine {
             begun: Begun::default(),
             renewal: Renewal::default(),
             wake: tokio::sync::Notify::new(),
+            ended: tokio::sync::Notify::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
@@ -326,6 +329,33 @@ impl Engine {
         topics::present(&self.core, key).await
     }
 
+    /// Tells the outcomes of announced actions outside, each at least once, until `stop`. What is being told then has
+    /// `deadline` to come to its end; the rest is told later, by whoever works here next.
+    pub async fn announce(
+        &self,
+        webhooks: Arc<dyn Webhooks>,
+        settings: OutboxSettings,
+        stop: CancellationToken,
+        deadline: Duration,
+    ) {
+        outbox::announce(&self.core, webhooks, settings, &stop, deadline).await;
+    }
+
+    /// Announcements that were given up, the last that ended first.
+    pub async fn given_up(&self, page: &PageQuery) -> Result<Page<GivenUp>, ErrorBody> {
+        let core = &self.core;
+        core.persist(|| core.store.given_up(page)).await.map_err(|e| refusal(core, &e))
+    }
+
+    /// Has an announcement that was given up told again, as if it were new.
+    pub async fn announce_again(&self, key: &RequestKey) -> Result<(), ErrorBody> {
+        let core = &self.core;
+        let now = core.clock.now();
+        core.persist(|| core.store.revive(key, now)).await.map_err(|e| refusal(core, &e))?;
+        core.ended.notify_one();
+        Ok(())
+    }
+
     /// Works on the queue until `stop`: reclaims what a former life of this worker left, then claims, runs,
     /// renews and tidies up. Then lets what runs come to its end within `deadline`, and gives up the leases of
     /// the rest.
@@ -420,6 +450,7 @@ pub(crate) async fn cancel(core: &Arc<Core>, key: &RequestKey) -> Result<CancelV
         Ok(Cancelled::Ended(entry)) => {
             debug_assert!(matches!(entry.body, EntryBody::Outcome(_)), "a cancelled request has its outcome");
             core.publish(key, vec![entry]).await;
+            core.ended.notify_one();
             RequestStatus::Cancelled
         }
         Ok(Cancelled::Asked(summary)) => {

@@ -68,6 +68,16 @@ steps! {
     Replay = "replay",
     /// [`Requests::purge_requests`](crate::store::Requests::purge_requests)
     PurgeRequests = "purge_requests",
+    /// [`Outbox::take`](crate::store::Outbox::take)
+    Take = "take",
+    /// [`Outbox::announced`](crate::store::Outbox::announced)
+    Announced = "announced",
+    /// [`Outbox::put_off`](crate::store::Outbox::put_off)
+    PutOff = "put_off",
+    /// [`Outbox::give_up`](crate::store::Outbox::give_up)
+    GiveUp = "give_up",
+    /// [`Outbox::revive`](crate::store::Outbox::revive)
+    Revive = "revive",
     /// [`Artifacts::keep`](crate::store::Artifacts::keep)
     Keep = "keep",
     /// [`Artifacts::purge_artifacts`](crate::store::Artifacts::purge_artifacts)

@@ -12,14 +12,14 @@ pub struct Failure(Kind);
 #[derive(Debug)]
 enum Kind {
     Reject { code: ErrorCode, message: String, fields: Vec<FieldProblem> },
-    Retry { cause: Box<dyn Error + Send + Sync>, after: Option<Duration> },
+    Retry { code: ErrorCode, cause: Box<dyn Error + Send + Sync>, after: Option<Duration> },
     Cancel,
 }
 
 /// A failure as the engine acts on it.
 pub(crate) enum Verdict {
     Reject(ErrorBody),
-    Retry { cause: Box<dyn Error + Send + Sync>, after: Option<Duration> },
+    Retry { code: ErrorCode, cause: Box<dyn Error + Send + Sync>, after: Option<Duration> },
     Cancel,
 }
 
@@ -35,7 +35,7 @@ impl Failure {
     /// never reads `cause`; the log does.
     #[must_use]
     pub fn retry(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Kind::Retry { cause: cause.into(), after: None })
+        Self(Kind::Retry { code: ErrorCode::InternalError, cause: cause.into(), after: None })
     }
 
     /// Ends the request as cancelled. What [`Context`](crate::Context) answers once somebody asked for that.
@@ -44,10 +44,11 @@ impl Failure {
         Self(Kind::Cancel)
     }
 
-    /// For a rejection: the code the client reads.
+    /// The code the client reads. Of a retry: once no try is left, or at once if the request is a short one; beside
+    /// `INTERNAL_ERROR` it may be `TIMEOUT` or `OVERLOADED`.
     #[must_use]
     pub fn code(mut self, to: ErrorCode) -> Self {
-        if let Kind::Reject { code, .. } = &mut self.0 {
+        if let Kind::Reject { code, .. } | Kind::Retry { code, .. } = &mut self.0 {
             *code = to;
         }
         self
@@ -91,7 +92,7 @@ impl Failure {
                 let details = (!fields.is_empty()).then_some(Details { fields, correlation_id: None });
                 Verdict::Reject(ErrorBody { code, message, details, retry: None })
             }
-            Kind::Retry { cause, after } => Verdict::Retry { cause, after },
+            Kind::Retry { code, cause, after } => Verdict::Retry { code, cause, after },
             Kind::Cancel => Verdict::Cancel,
         }
     }

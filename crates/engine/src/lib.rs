@@ -10,6 +10,7 @@
 
 mod accept;
 mod backoff;
+mod breaker;
 mod builtin;
 pub mod clock;
 mod context;
@@ -23,6 +24,7 @@ mod frame;
 mod handler;
 mod handlers;
 mod live;
+mod outbox;
 #[doc(hidden)]
 pub mod planted;
 mod progress;
@@ -42,14 +44,16 @@ mod view;
 mod worker;
 
 pub use backoff::Backoff;
+pub use breaker::{BreakerSettings, BreakerState, Breakers};
 pub use context::{ArtifactLink, Context};
 pub use engine::{CancelView, Engine, Ports};
 pub use failure::Failure;
 pub use frame::Frame;
 pub use handler::{Function, Handler, IntoHandler};
 pub use handlers::Handlers;
+pub use outbox::{OutboxSettings, Then, Undelivered, Webhooks};
 pub use router::Router;
-pub use sender::{BreakerSettings, BreakerState, Broadcast, ConnectionHealth, SendError, Sender};
+pub use sender::{Broadcast, ConnectionHealth, SendError, Sender};
 pub use session::{Caller, Credentials, Session};
 pub use settings::Settings;
 pub use streamer_protocol as protocol;

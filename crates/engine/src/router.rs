@@ -39,13 +39,14 @@ pub(crate) struct Route {
     pub(crate) repeatable: bool,
     pub(crate) priority: Priority,
     pub(crate) running_max: Option<u32>,
+    pub(crate) announced: bool,
 }
 
 impl Route {
     /// Whether its requests are stored before they run, however short: only the queue keeps ids for good, and only
-    /// the queue counts what runs.
+    /// the queue counts what runs, and only its outcomes are kept until they are told.
     pub(crate) fn always_queued(&self) -> bool {
-        self.durable || self.running_max.is_some()
+        self.durable || self.running_max.is_some() || self.announced
     }
 }
 
@@ -74,6 +75,7 @@ impl Router {
             repeatable: false,
             priority: Priority::default(),
             running_max: None,
+            announced: false,
         };
         let earlier = self.routes.insert(action.clone(), Arc::new(route));
         assert!(earlier.is_none(), "action {name:?} is there twice");
@@ -140,6 +142,29 @@ impl Router {
         let route = Action::parse(action).ok().and_then(|action| self.routes.get_mut(&action));
         let Some(route) = route else { return false };
         Arc::get_mut(route).expect("nobody else has the router yet").running_max = Some(most);
+        true
+    }
+
+    /// Why an action of this name cannot be added, if it cannot: for names that come out of a configuration.
+    #[must_use]
+    pub fn refuses(&self, name: &str) -> Option<&'static str> {
+        match Action::parse(name) {
+            Err(_) => Some("an action's name is [A-Za-z0-9._-]{1,64}"),
+            Ok(_) if Builtin::named(name).is_some() => Some("an action of this name is always there"),
+            Ok(action) if self.routes.contains_key(&action) => {
+                Some("there is an action of this name already")
+            }
+            Ok(_) => None,
+        }
+    }
+
+    /// Has the outcomes of an action that is there told outside: see [`Engine::announce`](crate::Engine::announce). Its
+    /// requests are always queued. False if there is no such action.
+    #[must_use]
+    pub fn announce(&mut self, action: &str) -> bool {
+        let route = Action::parse(action).ok().and_then(|action| self.routes.get_mut(&action));
+        let Some(route) = route else { return false };
+        Arc::get_mut(route).expect("nobody else has the router yet").announced = true;
         true
     }
 

@@ -1,7 +1,6 @@
 //! Sends an application's messages to connections: with retries, and without running against a wall.
 
 mod error;
-mod health;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,14 +13,13 @@ use uuid::Uuid;
 use crate::{
     Frame,
     backoff::Backoff,
+    breaker::{BreakerSettings, BreakerState, Breakers},
     push::{self, Push},
     random::Random,
     store::SharedStore,
 };
 
 pub use error::SendError;
-use health::Health;
-pub use health::{BreakerSettings, BreakerState, ConnectionHealth};
 
 /// Between the tries of one send.
 const SEND_BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(5) };
@@ -34,7 +32,18 @@ pub struct Sender {
     store: SharedStore,
     push: Arc<dyn Push>,
     random: Arc<dyn Random>,
-    health: Health,
+    health: Breakers<ConnectionId>,
+}
+
+/// A connection to which sends have failed of late.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectionHealth {
+    /// The connection.
+    pub connection_id: ConnectionId,
+    /// How often in a row.
+    pub failures: u32,
+    /// Whether sends go through.
+    pub breaker: BreakerState,
 }
 
 /// What became of a broadcast.
@@ -55,7 +64,7 @@ impl Sender {
         random: Arc<dyn Random>,
         breaker: BreakerSettings,
     ) -> Self {
-        Self { store, push, random, health: Health::new(breaker) }
+        Self { store, push, random, health: Breakers::new(breaker, "connections") }
     }
 
     /// Sends `message` as one JSON text frame. A passing fault is tried again up to three times; a connection
@@ -82,7 +91,7 @@ impl Sender {
     }
 
     async fn try_send(&self, to: &ConnectionId, frame: Frame, correlation_id: &str) -> Result<(), SendError> {
-        if !self.health.may_try(to) {
+        if self.health.admit(to).is_err() {
             return Err(SendError::CircuitOpen);
         }
         let mut failures = 0;
@@ -122,7 +131,8 @@ impl Sender {
     /// As [`broadcast`](Self::broadcast), of what is encoded already.
     pub async fn broadcast_frame(&self, to: &[ConnectionId], frame: Frame) -> Broadcast {
         let started = Instant::now();
-        let (tried, skipped): (Vec<_>, Vec<_>) = to.iter().cloned().partition(|id| self.health.may_try(id));
+        let (tried, skipped): (Vec<_>, Vec<_>) =
+            to.iter().cloned().partition(|id| self.health.admit(id).is_ok());
         let mut broadcast = Broadcast::default();
         broadcast.failed.extend(skipped.into_iter().map(|id| (id, SendError::CircuitOpen)));
         let pushed = self.push.push_many(&tried, frame).await;
@@ -193,12 +203,14 @@ impl Sender {
     /// The connections to which sends have failed of late.
     #[must_use]
     pub fn unwell(&self) -> Vec<ConnectionHealth> {
-        self.health.unwell()
+        let health =
+            |(connection_id, failures, breaker)| ConnectionHealth { connection_id, failures, breaker };
+        self.health.unwell().into_iter().map(health).collect()
     }
 
     /// Shows in the metrics how many connections are unwell.
     pub(crate) fn measure(&self) {
-        self.health.measure();
+        metrics::gauge!("streamer_connections_unwell").set(self.health.measure() as f64);
     }
 
     /// Forgets what is known of a connection's health.

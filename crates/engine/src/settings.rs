@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{backoff::Backoff, sender::BreakerSettings, store::Quota, topics::TopicSettings};
+use crate::{backoff::Backoff, breaker::BreakerSettings, store::Quota, topics::TopicSettings};
 
 /// How the engine behaves. `Settings::default()` suits a server.
 #[derive(Debug, Clone)]

@@ -6,18 +6,20 @@
 mod artifact;
 mod connection;
 mod error;
+mod outbox;
 mod request;
 mod share;
 mod topic;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
-use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
+use streamer_protocol::{Action, ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 
 pub use artifact::{Artifact, ArtifactBody, ArtifactId, NewArtifact};
 pub use connection::{ConnectionFilter, ConnectionRecord};
 pub use error::{Error, ErrorKind, Result};
+pub use outbox::{Announcement, GivenUp, OutboxDepth, ToAnnounce};
 pub use request::{
     Cancelled, Claim, Claimed, Enqueued, EntryBody, Fingerprint, Lease, LogEntry, NewRequest, Outcome,
     ProgressState, Promoted, Record, Renewed, RequestFilter, RequestKey, Summary, WorkerId,
@@ -142,7 +144,7 @@ pub trait Requests: Send + Sync {
     /// Ends the request under its lease, at the log's next `seq`, which is returned. Safe to repeat under the
     /// same lease: what ended stays as it ended. [`ErrorKind::LeaseLost`] once another fence is out or the lease
     /// was given up.
-    /// Atomic: status, outcome, log and quota.
+    /// Atomic: status, outcome, log and quota, and the [`Outbox`] if the request is announced.
     async fn finish(
         &self,
         lease: &Lease,
@@ -165,7 +167,7 @@ pub trait Requests: Send + Sync {
     /// that runs is marked, and its worker learns it at its next write or renewal; one that has ended stays
     /// as it is. The mark outlives the attempt: a retry, a release or a takeover keeps it.
     /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::Invalid`] if `outcome` is no
-    /// [`Outcome::Cancelled`]. Atomic: status, outcome, log and quota.
+    /// [`Outcome::Cancelled`]. Atomic: status, outcome, log and quota, and the [`Outbox`] if the request is announced.
     async fn cancel(
         &self,
         key: &RequestKey,
@@ -176,8 +178,9 @@ pub trait Requests: Send + Sync {
 
     /// An operator's second chance for a FAILED request: it is PENDING again from `now`, with its failures,
     /// takeovers and cancel forgotten, and its outcome taken out of the log. Attempts and `seq` count on, and
-    /// the checkpoint stays. It is open again, even above the quota. [`ErrorKind::NotFound`] if there is none,
-    /// [`ErrorKind::Conflict`] if it did not fail. Atomic: status, log and quota.
+    /// the checkpoint stays. It is open again, even above the quota, and its end is announced no more: another will be.
+    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Conflict`] if it did not fail. Atomic: status, log, quota
+    /// and outbox.
     async fn replay(&self, key: &RequestKey, now: Timestamp) -> Result<Summary>;
 
     /// Everything about one request, if it is there.
@@ -202,6 +205,48 @@ pub trait Requests: Send + Sync {
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64>;
 }
 
+/// The outcomes that somebody outside is to be told: a request that is
+/// [announced](NewRequest::announced) is in it from its end (put in by the very step that ends it) until it was told,
+/// was replayed, or is removed.
+///
+/// Like requests, announcements are leased and fenced: whoever dies telling one has it told again by another. So each is
+/// told at least once. None of the calls below need outlive the machine at once, but [`revive`](Self::revive): what is
+/// undone by a power cut is told again.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Takes at most `limit` announcements that are due, the longest due first, without those of the actions in
+    /// `except`. Each is due again at `lease_until` unless its new fence is used before. Says when the next one is due
+    /// that was not.
+    async fn take(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+        except: &BTreeSet<Action>,
+    ) -> Result<ToAnnounce>;
+
+    /// It was told. Changes nothing under an old fence.
+    async fn announced(&self, key: &RequestKey, fence: u64) -> Result<()>;
+
+    /// It is told later: not before `due_at`. With `why`, telling it has failed once more. Changes nothing under an old
+    /// fence.
+    async fn put_off(&self, key: &RequestKey, fence: u64, due_at: Timestamp, why: Option<&str>)
+    -> Result<()>;
+
+    /// It failed once more, and is not told any more unless it is [revived](Self::revive). Changes nothing under an old
+    /// fence.
+    async fn give_up(&self, key: &RequestKey, fence: u64, now: Timestamp, why: &str) -> Result<()>;
+
+    /// Those that were given up, the request that came last first.
+    async fn given_up(&self, page: &PageQuery) -> Result<Page<GivenUp>>;
+
+    /// One that was given up is due at `now`, with its failures forgotten. [`ErrorKind::NotFound`] if there is none.
+    async fn revive(&self, key: &RequestKey, now: Timestamp) -> Result<()>;
+
+    /// How many there are.
+    async fn outbox_depth(&self) -> Result<OutboxDepth>;
+}
+
 /// Files that requests made: reports, and results too large for a message.
 #[async_trait]
 pub trait Artifacts: Send + Sync {
@@ -223,8 +268,8 @@ pub trait Artifacts: Send + Sync {
 }
 
 /// Everything the engine needs; adapters never name this trait.
-pub trait Store: Connections + Requests + Artifacts + TopicLog {}
-impl<T: Connections + Requests + Artifacts + TopicLog> Store for T {}
+pub trait Store: Connections + Requests + Outbox + Artifacts + TopicLog {}
+impl<T: Connections + Requests + Outbox + Artifacts + TopicLog> Store for T {}
 
 /// A store that is chosen at start.
 pub type SharedStore = Arc<dyn Store>;

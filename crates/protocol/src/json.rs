@@ -33,6 +33,12 @@ impl Json {
         self.0.get()
     }
 
+    /// The value's text, without a copy of it.
+    #[must_use]
+    pub fn into_text(self) -> Box<str> {
+        self.0.into()
+    }
+
     /// Reads the value as a `T`.
     pub fn get<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())

@@ -6,6 +6,7 @@ mod page;
 mod query;
 mod requests;
 mod tenants;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -84,6 +85,8 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/requests/{tenant}/{user}/{id}", get(requests::show))
         .route("/v1/requests/{tenant}/{user}/{id}/cancel", post(requests::cancel))
         .route("/v1/requests/{tenant}/{user}/{id}/replay", post(requests::replay))
+        .route("/v1/webhooks", get(webhooks::list))
+        .route("/v1/webhooks/{tenant}/{user}/{id}/retry", post(webhooks::retry))
         .route("/v1/connections", get(connections::list))
         .route("/v1/connections/{id}", delete(connections::disconnect))
         .route("/v1/connections/{id}/messages", post(connections::send))

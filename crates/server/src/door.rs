@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Hub, Settings, Tls,
+    Gate, Hub, Settings, Tls,
     addresses::Addresses,
     answer,
     http::{self, Allowances},
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) hub: Hub,
     pub(crate) verifier: LiveVerifier,
+    pub(crate) gate: Option<Gate>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) addresses: Addresses,
     /// How often each user may call, and what it may have worked on at once, over HTTP.
@@ -69,8 +70,17 @@ impl Door {
             sockets: Sockets::new(settings.sockets_max),
             handshakes: None,
         };
-        let shared =
-            Arc::new(Shared { engine, hub, verifier, settings, addresses, calls, streams, draining });
+        let shared = Arc::new(Shared {
+            engine,
+            hub,
+            verifier,
+            gate: None,
+            settings,
+            addresses,
+            calls,
+            streams,
+            draining,
+        });
         Self { shared, listening: Arc::new(listening) }
     }
 
@@ -86,6 +96,17 @@ impl Door {
             handshakes: Some(Handshakes::new(tls, patience, max)),
         };
         Self { listening: Arc::new(listening), ..self }
+    }
+
+    /// With a gatekeeper, who says who connects without a token. Asked for before
+    /// [`readiness`](Self::readiness).
+    ///
+    /// # Panics
+    /// When somebody asks for the readiness already.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Gate) -> Self {
+        Arc::get_mut(&mut self.shared).expect("nobody else has the door yet").gate = Some(gate);
+        self
     }
 
     /// Whether new connections are taken. Asked for after [`with_tls`](Self::with_tls).

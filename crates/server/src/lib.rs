@@ -12,6 +12,7 @@ mod connection;
 mod credentials;
 mod door;
 mod frames;
+mod gate;
 mod http;
 mod hub;
 mod line;
@@ -30,6 +31,7 @@ mod wire;
 
 pub use admin::{Admin, AdminSettings};
 pub use door::{Door, Readiness};
+pub use gate::{Gate, Gatekeeper, Knock, Turned};
 pub use http::HttpSettings;
 pub use hub::Hub;
 pub use listen::bind;

@@ -9,12 +9,12 @@ use std::{
 use axum::{
     body::{Body, HttpBody as _},
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use streamer_auth::Identity;
+use streamer_auth::{Identity, Rejected};
 use streamer_engine::store::ConnectionRecord;
 use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, Timestamp};
 use tokio::{sync::oneshot, time::timeout};
@@ -32,6 +32,7 @@ use crate::{
     connection::{Connection, Ending, Socket},
     credentials::TokenState,
     door::Shared,
+    gate,
     hub::tell_draining,
     listen::SocketPermit,
     patience::Patient,
@@ -60,9 +61,11 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
     if let Some(refused) = shared.over_rate(address) {
         return refused;
     }
-    let (identity, subprotocol) = match shared.authenticate(request.uri(), request.headers()).await {
-        Ok(authenticated) => authenticated,
-        Err(rejected) => return answer::rejected(rejected),
+    let connection = ConnectionId::new(shared.engine.random().unguessable());
+    let identified = identify(&shared, &connection, address, request.uri(), request.headers()).await;
+    let (identity, subprotocol) = match identified {
+        Ok(identified) => identified,
+        Err(refused) => return *refused,
     };
     if !request.body().is_end_stream() {
         // What is body to whoever stands before us would be frames to us.
@@ -84,7 +87,7 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
 
     let engine = &shared.engine;
     let now = engine.clock().now();
-    let record = record(&shared, address, request.headers(), &identity, now);
+    let record = record(&shared, connection, address, request.headers(), &identity, now);
     let token = Arc::new(TokenState::new(identity, shared.verifier.clone(), Arc::clone(engine.clock())));
     let (stored, storing) = oneshot::channel();
     let held = Held { _place: place, _permit: permit };
@@ -110,6 +113,32 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
 struct Held {
     _place: Place,
     _permit: Option<SocketPermit>,
+}
+
+/// Who connects: by the token, or by the application's word; and the subprotocol to answer with.
+async fn identify(
+    shared: &Shared,
+    connection: &ConnectionId,
+    address: IpAddr,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(Identity, Option<&'static str>), Box<Response>> {
+    let by_token = match &shared.gate {
+        Some(gate) if gate.asks(true) => Err(Rejected::Missing),
+        _ => shared.authenticate(uri, headers).await,
+    };
+    match (by_token, &shared.gate) {
+        (Ok(identified), _) => Ok(identified),
+        (Err(Rejected::Missing), Some(gate)) if gate.asks(false) => {
+            // Nobody is asked about what could not become a connection.
+            accept_key(headers)?;
+            let knock = gate.knock(connection.clone(), uri, headers, address.to_string());
+            let identity =
+                gate.keeper.admit(knock).await.map_err(|turned| Box::new(gate::turned_away(turned)))?;
+            Ok((identity, gate::offered(headers)))
+        }
+        (Err(rejected), _) => Err(Box::new(answer::rejected(rejected))),
+    }
 }
 
 /// A connection's life, from its record to its log line. A task of its own from the start: the HTTP library drops
@@ -174,6 +203,9 @@ async fn live(
         "disconnected"
     );
     drop(held);
+    if let Some(gate) = &shared.gate {
+        Box::pin(gate.keeper.left(&record, ending.as_str(), now)).await;
+    }
 }
 
 /// The socket itself again, without the HTTP library around it.
@@ -192,6 +224,7 @@ async fn socket(upgraded: Upgraded, message_bytes_max: usize) -> Socket {
 
 fn record(
     shared: &Shared,
+    id: ConnectionId,
     address: IpAddr,
     headers: &HeaderMap,
     identity: &Identity,
@@ -199,7 +232,7 @@ fn record(
 ) -> ConnectionRecord {
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     ConnectionRecord {
-        id: ConnectionId::new(shared.engine.random().unguessable()),
+        id,
         user: identity.user.clone(),
         tenant: identity.tenant.clone(),
         endpoint: shared.settings.endpoint.clone(),

@@ -49,6 +49,7 @@ fn new(n: usize) -> NewRequest {
         priority: Priority::default(),
         max_retries: 3,
         repeatable: true,
+        announced: false,
     }
 }
 

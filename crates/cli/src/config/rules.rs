@@ -24,7 +24,8 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if let Err((setting, problem)) = config.listen.check_tls() {
         mistakes.push(setting, problem);
     }
-    if let Err((setting, problem)) = config.auth.issuer_keys() {
+    let needs_keys = config.hooks.connect_url.is_none() || config.auth.names_keys();
+    if needs_keys && let Err((setting, problem)) = config.auth.issuer_keys() {
         mistakes.push(setting, problem);
     }
     if let Err((setting, problem)) = config.admin.operators_token() {
@@ -98,6 +99,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         mistakes.push("demo.queries", format!("{problem:#}"));
     }
     topics(config, mistakes);
+    super::remote::check(config, mistakes);
     config.logs.check("logs", mistakes);
 }
 
@@ -277,6 +279,11 @@ impl Auth {
         Ok(IssuerKeys::Fixed(Keys::new([key]).expect("one key is enough, and has its own name")))
     }
 
+    /// Whether there is a place where keys come from.
+    pub(crate) fn names_keys(&self) -> bool {
+        self.public_key.is_some() || self.public_key_file.is_some() || self.jwks_url.is_some()
+    }
+
     /// Checks tokens by these settings; with what keeps the keys fresh, if they may change.
     pub(crate) async fn verifier(&self) -> anyhow::Result<(LiveVerifier, Option<Rotation>)> {
         let settings = |keys| streamer_auth::Settings {
@@ -286,6 +293,8 @@ impl Auth {
             ..streamer_auth::Settings::new(keys)
         };
         match self.issuer_keys() {
+            // The check of the configuration saw to it that there is a hook instead.
+            Err(_) if !self.names_keys() => Ok((Verifier::refusing().into(), None)),
             Ok(IssuerKeys::Fixed(keys)) => {
                 metrics::gauge!("streamer_keys").set(keys.len() as f64);
                 Ok((Verifier::new(settings(keys)).into(), None))

@@ -2,15 +2,18 @@
 //!
 //! It has the whole port: a write that is new there has no way past this file.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
+use streamer_protocol::{Action, ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 
 use super::{Step, after, before};
 use crate::store::{
     Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
-    ConnectionRecord, Connections, Enqueued, Lease, LogEntry, Message, NewArtifact, NewRequest, Outcome,
-    Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result,
-    RunningMax, SharedStore, Summary, TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
+    ConnectionRecord, Connections, Enqueued, GivenUp, Lease, LogEntry, Message, NewArtifact, NewRequest,
+    Outbox, OutboxDepth, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter,
+    RequestKey, Requests, Result, RunningMax, SharedStore, Summary, ToAnnounce, TopicHead, TopicKey,
+    TopicLog, TopicUsage, Usage, WorkerId,
 };
 
 pub(super) struct Points(pub(super) SharedStore);
@@ -173,6 +176,50 @@ impl Requests for Points {
 
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
         write_some(Step::PurgeRequests, self.0.purge_requests(now, limit), any).await
+    }
+}
+
+#[async_trait]
+impl Outbox for Points {
+    async fn take(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+        except: &BTreeSet<Action>,
+    ) -> Result<ToAnnounce> {
+        let some = |taken: &ToAnnounce| !taken.announcements.is_empty();
+        write_some(Step::Take, self.0.take(now, lease_until, limit, except), some).await
+    }
+
+    async fn announced(&self, key: &RequestKey, fence: u64) -> Result<()> {
+        write(Step::Announced, self.0.announced(key, fence)).await
+    }
+
+    async fn put_off(
+        &self,
+        key: &RequestKey,
+        fence: u64,
+        due_at: Timestamp,
+        why: Option<&str>,
+    ) -> Result<()> {
+        write(Step::PutOff, self.0.put_off(key, fence, due_at, why)).await
+    }
+
+    async fn give_up(&self, key: &RequestKey, fence: u64, now: Timestamp, why: &str) -> Result<()> {
+        write(Step::GiveUp, self.0.give_up(key, fence, now, why)).await
+    }
+
+    async fn given_up(&self, page: &PageQuery) -> Result<Page<GivenUp>> {
+        self.0.given_up(page).await
+    }
+
+    async fn revive(&self, key: &RequestKey, now: Timestamp) -> Result<()> {
+        write(Step::Revive, self.0.revive(key, now)).await
+    }
+
+    async fn outbox_depth(&self) -> Result<OutboxDepth> {
+        self.0.outbox_depth().await
     }
 }
 

@@ -125,6 +125,8 @@ pub struct NewRequest {
     /// Whether it may run again after its worker died. False only for promoted requests whose action is not
     /// declared repeatable.
     pub repeatable: bool,
+    /// Whether its outcome is put into the [`Outbox`](super::Outbox).
+    pub announced: bool,
 }
 
 /// Who works.

@@ -1,16 +1,20 @@
 //! A store that fails when a test wants it to.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
+use streamer_protocol::{Action, ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 
 use crate::store::{
     Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
-    ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, Message, NewArtifact,
-    NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey,
-    Requests, Result, RunningMax, Summary, TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
+    ConnectionRecord, Connections, Enqueued, Error, ErrorKind, GivenUp, Lease, LogEntry, Message,
+    NewArtifact, NewRequest, Outbox, OutboxDepth, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed,
+    RequestFilter, RequestKey, Requests, Result, RunningMax, Summary, ToAnnounce, TopicHead, TopicKey,
+    TopicLog, TopicUsage, Usage, WorkerId,
 };
 
 /// What goes wrong with a call.
@@ -217,6 +221,49 @@ impl<S: Requests> Requests for Faulty<S> {
 
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
         self.call("purge_requests", self.store.purge_requests(now, limit)).await
+    }
+}
+
+#[async_trait]
+impl<S: Outbox> Outbox for Faulty<S> {
+    async fn take(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+        except: &BTreeSet<Action>,
+    ) -> Result<ToAnnounce> {
+        self.call("take", self.store.take(now, lease_until, limit, except)).await
+    }
+
+    async fn announced(&self, key: &RequestKey, fence: u64) -> Result<()> {
+        self.call("announced", self.store.announced(key, fence)).await
+    }
+
+    async fn put_off(
+        &self,
+        key: &RequestKey,
+        fence: u64,
+        due_at: Timestamp,
+        why: Option<&str>,
+    ) -> Result<()> {
+        self.call("put_off", self.store.put_off(key, fence, due_at, why)).await
+    }
+
+    async fn give_up(&self, key: &RequestKey, fence: u64, now: Timestamp, why: &str) -> Result<()> {
+        self.call("give_up", self.store.give_up(key, fence, now, why)).await
+    }
+
+    async fn given_up(&self, page: &PageQuery) -> Result<Page<GivenUp>> {
+        self.call("given_up", self.store.given_up(page)).await
+    }
+
+    async fn revive(&self, key: &RequestKey, now: Timestamp) -> Result<()> {
+        self.call("revive", self.store.revive(key, now)).await
+    }
+
+    async fn outbox_depth(&self) -> Result<OutboxDepth> {
+        self.call("outbox_depth", self.store.outbox_depth()).await
     }
 }
 

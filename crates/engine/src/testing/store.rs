@@ -2,8 +2,11 @@
 
 mod artifacts;
 mod connections;
+mod outbox;
 mod requests;
 mod topics;
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -17,9 +20,10 @@ use self::{
 };
 use crate::store::{
     Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
-    ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry, Message, NewArtifact,
-    NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey,
-    Requests, Result, RunningMax, Summary, TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
+    ConnectionRecord, Connections, Enqueued, Error, ErrorKind, GivenUp, Lease, LogEntry, Message,
+    NewArtifact, NewRequest, Outbox, OutboxDepth, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed,
+    RequestFilter, RequestKey, Requests, Result, RunningMax, Summary, ToAnnounce, TopicHead, TopicKey,
+    TopicLog, TopicUsage, Usage, WorkerId,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -214,6 +218,52 @@ impl Requests for MemoryStore {
 
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
         Ok(self.requests.lock().purge(now, limit))
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryStore {
+    async fn take(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+        except: &BTreeSet<Action>,
+    ) -> Result<ToAnnounce> {
+        Ok(self.requests.lock().take(now, lease_until, limit, except))
+    }
+
+    async fn announced(&self, key: &RequestKey, fence: u64) -> Result<()> {
+        self.requests.lock().announced(key, fence);
+        Ok(())
+    }
+
+    async fn put_off(
+        &self,
+        key: &RequestKey,
+        fence: u64,
+        due_at: Timestamp,
+        why: Option<&str>,
+    ) -> Result<()> {
+        self.requests.lock().put_off(key, fence, due_at, why.is_some());
+        Ok(())
+    }
+
+    async fn give_up(&self, key: &RequestKey, fence: u64, now: Timestamp, why: &str) -> Result<()> {
+        self.requests.lock().give_up(key, fence, now, why);
+        Ok(())
+    }
+
+    async fn given_up(&self, page: &PageQuery) -> Result<Page<GivenUp>> {
+        self.requests.lock().given_up(page)
+    }
+
+    async fn revive(&self, key: &RequestKey, now: Timestamp) -> Result<()> {
+        self.requests.lock().revive(key, now)
+    }
+
+    async fn outbox_depth(&self) -> Result<OutboxDepth> {
+        Ok(self.requests.lock().outbox_depth())
     }
 }
 

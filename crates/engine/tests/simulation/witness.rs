@@ -1,15 +1,16 @@
 //! The store itself, on the durable side of all faults: what is done here is done, whatever the caller learns.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use streamer_engine::{
-    protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId},
+    protocol::{Action, ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId},
     store::{
         Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed,
-        ConnectionFilter, ConnectionRecord, Connections, Enqueued, Lease, LogEntry, Message, NewArtifact,
-        NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed, RequestFilter, RequestKey,
-        Requests, Result, RunningMax, Summary, TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
+        ConnectionFilter, ConnectionRecord, Connections, Enqueued, GivenUp, Lease, LogEntry, Message,
+        NewArtifact, NewRequest, Outbox, OutboxDepth, Outcome, Page, PageQuery, Promoted, Quota, Record,
+        Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax, Summary, ToAnnounce, TopicHead,
+        TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
     },
     testing::MemoryStore,
 };
@@ -183,6 +184,49 @@ impl Connections for Witness {
 
     async fn purge_connections(&self, now: Timestamp, limit: u32) -> Result<u64> {
         self.store.purge_connections(now, limit).await
+    }
+}
+
+#[async_trait]
+impl Outbox for Witness {
+    async fn take(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+        except: &BTreeSet<Action>,
+    ) -> Result<ToAnnounce> {
+        self.store.take(now, lease_until, limit, except).await
+    }
+
+    async fn announced(&self, key: &RequestKey, fence: u64) -> Result<()> {
+        self.store.announced(key, fence).await
+    }
+
+    async fn put_off(
+        &self,
+        key: &RequestKey,
+        fence: u64,
+        due_at: Timestamp,
+        why: Option<&str>,
+    ) -> Result<()> {
+        self.store.put_off(key, fence, due_at, why).await
+    }
+
+    async fn give_up(&self, key: &RequestKey, fence: u64, now: Timestamp, why: &str) -> Result<()> {
+        self.store.give_up(key, fence, now, why).await
+    }
+
+    async fn given_up(&self, page: &PageQuery) -> Result<Page<GivenUp>> {
+        self.store.given_up(page).await
+    }
+
+    async fn revive(&self, key: &RequestKey, now: Timestamp) -> Result<()> {
+        self.store.revive(key, now).await
+    }
+
+    async fn outbox_depth(&self) -> Result<OutboxDepth> {
+        self.store.outbox_depth().await
     }
 }
 

@@ -274,6 +274,7 @@ impl World {
             priority: Priority::default(),
             max_retries: 0,
             repeatable: true,
+            announced: false,
         }
     }
 }

@@ -36,7 +36,7 @@ struct Requests {
 }
 
 /// A request's whole name, as a path has it: `{tenant}/{user}/{id}`.
-pub(super) struct Named(RequestKey);
+pub(super) struct Named(pub(super) RequestKey);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Response;

@@ -53,6 +53,7 @@ pub(crate) fn new(key: RequestKey) -> NewRequest {
         priority: Priority::default(),
         max_retries: 3,
         repeatable: true,
+        announced: false,
     }
 }
 

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod lease;
 pub mod listing;
 pub mod model;
+pub mod outbox;
 pub mod purge;
 pub mod quota;
 pub mod replay;

@@ -107,6 +107,21 @@ macro_rules! suite {
             model {
                 agrees_on_random_histories,
             }
+            outbox {
+                holds_what_ended,
+                holds_what_was_cancelled,
+                holds_only_what_is_announced,
+                is_taken_again_once_the_lease_ran_out,
+                is_forgotten_once_told,
+                is_put_off,
+                obeys_the_newest_fence,
+                keeps_what_was_given_up,
+                lists_what_was_given_up_in_pages,
+                passes_over_actions,
+                takes_at_most_the_limit,
+                forgets_what_is_replayed,
+                is_purged,
+            }
             purge {
                 removes_only_what_ended_and_expired,
                 removes_at_most_the_limit,

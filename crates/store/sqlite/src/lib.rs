@@ -18,6 +18,7 @@ mod error;
 mod health;
 mod lock;
 mod open;
+mod outbox;
 mod readers;
 mod requests;
 mod schema;

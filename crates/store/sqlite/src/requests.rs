@@ -173,6 +173,13 @@ fn end(
             expires_at.as_millis(),
             int(seq),
         ))?;
+    // Nothing is written for a request that is not announced.
+    tx.conn
+        .prepare_cached(
+            "INSERT OR REPLACE INTO outbox (request, action, due_at) \
+             SELECT number, action, ?2 FROM request WHERE number = ?1 AND announced",
+        )?
+        .execute((standing.number, now.as_millis()))?;
     tx.agenda.end(standing.number);
     tx.stored.add(&key.tenant, bytes_of(kept.as_str()));
     Ok(seq)

@@ -9,8 +9,12 @@ pub(crate) const APPLICATION_ID: i32 = 0x5354_524d;
 pub(crate) const VERSION: usize = MIGRATIONS.len();
 
 /// One step per version. A step that was released never changes: another follows it.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/001.sql"), include_str!("schema/002.sql"), include_str!("schema/003_topics.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/001.sql"),
+    include_str!("schema/002.sql"),
+    include_str!("schema/003_topics.sql"),
+    include_str!("schema/004_outbox.sql"),
+];
 
 /// Takes a file of version `found` to this version, or leaves it as it was.
 pub(crate) fn migrate(conn: &mut Connection, found: usize) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The store: each method hands its work to the writer or to a reader.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{
         Arc,
@@ -13,13 +14,13 @@ use streamer_engine::{
     failpoint::{self, Step},
     store::{
         Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed,
-        ConnectionFilter, ConnectionRecord, Connections, Enqueued, Error, ErrorKind, Lease, LogEntry,
-        Message, NewArtifact, NewRequest, Outcome, Page, PageQuery, Promoted, Quota, Record, Renewed,
-        RequestFilter, RequestKey, Requests, Result, RunningMax, Summary, TopicHead, TopicKey, TopicLog,
-        TopicUsage, Usage, WorkerId,
+        ConnectionFilter, ConnectionRecord, Connections, Enqueued, Error, ErrorKind, GivenUp, Lease,
+        LogEntry, Message, NewArtifact, NewRequest, Outbox, OutboxDepth, Outcome, Page, PageQuery, Promoted,
+        Quota, Record, Renewed, RequestFilter, RequestKey, Requests, Result, RunningMax, Summary, ToAnnounce,
+        TopicHead, TopicKey, TopicLog, TopicUsage, Usage, WorkerId,
     },
 };
-use streamer_protocol::{ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
+use streamer_protocol::{Action, ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 use tracing::warn;
 
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
     health::Health,
     lock::Lock,
     open::{connect, open_file},
+    outbox,
     readers::Readers,
     requests,
     stored_bytes::StoredBytes,
@@ -42,6 +44,7 @@ use crate::{
 
 const REQUESTS_CURSOR: &str = "requests:";
 const CONNECTIONS_CURSOR: &str = "connections:";
+const OUTBOX_CURSOR: &str = "outbox:";
 
 /// A store in one SQLite file, served by this process alone.
 ///
@@ -320,6 +323,58 @@ impl Requests for SqliteStore {
 
     async fn purge_requests(&self, now: Timestamp, limit: u32) -> Result<u64> {
         self.writer.call(move |tx| requests::purge(tx, now, limit)).await
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteStore {
+    async fn take(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+        except: &BTreeSet<Action>,
+    ) -> Result<ToAnnounce> {
+        let except = except.clone();
+        self.writer.call_lazily(move |tx| outbox::take(tx, now, lease_until, limit, &except)).await
+    }
+
+    async fn announced(&self, key: &RequestKey, fence: u64) -> Result<()> {
+        let key = key.clone();
+        self.writer.call_lazily(move |tx| outbox::announced(tx, &key, fence)).await
+    }
+
+    async fn put_off(
+        &self,
+        key: &RequestKey,
+        fence: u64,
+        due_at: Timestamp,
+        why: Option<&str>,
+    ) -> Result<()> {
+        let (key, why) = (key.clone(), why.map(str::to_owned));
+        self.writer.call_lazily(move |tx| outbox::put_off(tx, &key, fence, due_at, why.as_deref())).await
+    }
+
+    async fn give_up(&self, key: &RequestKey, fence: u64, now: Timestamp, why: &str) -> Result<()> {
+        let (key, why) = (key.clone(), why.to_owned());
+        self.writer.call_lazily(move |tx| outbox::give_up(tx, &key, fence, now, &why)).await
+    }
+
+    async fn given_up(&self, page: &PageQuery) -> Result<Page<GivenUp>> {
+        let limit = limit_of(page)?;
+        let before = read_cursor(page, OUTBOX_CURSOR)?.map(str::parse).transpose();
+        let before = before.map_err(|_| invalid("a foreign cursor"))?;
+        let page = self.readers.call(move |conn| outbox::given_up(conn, limit, before)).await?;
+        Ok(with_prefix(OUTBOX_CURSOR, page))
+    }
+
+    async fn revive(&self, key: &RequestKey, now: Timestamp) -> Result<()> {
+        let key = key.clone();
+        self.writer.call(move |tx| outbox::revive(tx, &key, now)).await
+    }
+
+    async fn outbox_depth(&self) -> Result<OutboxDepth> {
+        self.readers.call(outbox::depth).await
     }
 }
 

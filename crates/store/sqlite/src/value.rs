@@ -89,6 +89,11 @@ impl<'r, 's> Columns<'r, 's> {
         text.map(Json::parse).transpose().map_err(|_| unreadable(place))
     }
 
+    pub(crate) fn value<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let place = self.place();
+        serde_json::from_str(self.row.get_ref(place)?.as_str()?).map_err(|_| unreadable(place))
+    }
+
     pub(crate) fn optional_value<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
         let place = self.place();
         let text = self.row.get_ref(place)?.as_str_or_null()?;

@@ -56,6 +56,7 @@ pub(crate) fn new(id: &str) -> NewRequest {
         priority: Priority::default(),
         max_retries: 3,
         repeatable: true,
+        announced: false,
     }
 }
 

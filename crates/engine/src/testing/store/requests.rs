@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use streamer_protocol::{Action, ErrorBody, Json, RequestStatus, TenantId, Timestamp};
 
-use super::{page_of, read_cursor};
+use super::{outbox::Telling, page_of, read_cursor};
 use crate::planted::{self, Bug};
 use crate::store::{
     Cancelled, Claim, Claimed, Enqueued, EntryBody, Error, ErrorKind, Fingerprint, Lease, LogEntry,
@@ -18,7 +18,7 @@ const CURSOR: &str = "requests:";
 pub(super) struct StoredRequests {
     /// The number of the next request: they are numbered as they come.
     next: u64,
-    by_key: HashMap<RequestKey, Stored>,
+    pub(super) by_key: HashMap<RequestKey, Stored>,
     turns: Turns,
 }
 
@@ -52,10 +52,10 @@ impl Turns {
     }
 }
 
-struct Stored {
-    number: u64,
+pub(super) struct Stored {
+    pub(super) number: u64,
     fingerprint: Fingerprint,
-    record: Record,
+    pub(super) record: Record,
     /// The newest fence.
     fence: u64,
     /// Who holds that fence's lease, or ended the request under it; nobody once the lease was given up.
@@ -65,6 +65,9 @@ struct Stored {
     /// How many chunks the checkpoint covers.
     covered: u64,
     log: Vec<LogEntry>,
+    announced: bool,
+    /// While its end is to be told, or was given up.
+    pub(super) telling: Option<Telling>,
 }
 
 impl StoredRequests {
@@ -124,6 +127,8 @@ impl StoredRequests {
             due_at: Some(if planted::is(Bug::RunAtIgnored) { new.created_at } else { new.run_at }),
             covered: 0,
             log: Vec::new(),
+            announced: new.announced,
+            telling: None,
         }))
     }
 
@@ -282,6 +287,7 @@ impl StoredRequests {
         let stored = self.by_key.get_mut(key).expect("was there just now");
         stored.wait(RequestStatus::Pending, now);
         stored.record.outcome = None;
+        stored.telling = None;
         stored.log.retain(|entry| !matches!(entry.body, EntryBody::Outcome(_)));
         let summary = &mut stored.record.summary;
         (summary.retry_count, summary.takeovers, summary.cancel_asked) = (0, 0, false);
@@ -459,6 +465,7 @@ impl Stored {
 
     fn end(&mut self, outcome: &Outcome, now: Timestamp, expires_at: Timestamp) -> LogEntry {
         self.due_at = None;
+        self.telling = self.announced.then(|| Telling::due(now));
         self.record.outcome = Some(outcome.clone());
         let summary = &mut self.record.summary;
         summary.status = outcome.status();

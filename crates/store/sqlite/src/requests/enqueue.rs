@@ -53,8 +53,8 @@ fn insert(
         .conn
         .prepare_cached(
             "INSERT INTO request (tenant, user, id, connection, action, fingerprint, max_retries, repeatable, \
-             created_at, run_at, priority, due_at, status, attempt, fence, holder, started_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16) \
+             created_at, run_at, priority, due_at, status, attempt, fence, holder, started_at, announced) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16, ?17) \
              ON CONFLICT (tenant, user, id) DO NOTHING",
         )?
         .execute(params![
@@ -74,6 +74,7 @@ fn insert(
             lease.is_some(),
             lease.map(|(worker, _)| worker.as_str()),
             lease.map(|_| new.created_at.as_millis()),
+            new.announced,
         ])?;
     if inserted == 0 {
         let known = known(tx, new)?;

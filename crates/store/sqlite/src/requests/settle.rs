@@ -56,6 +56,7 @@ pub(crate) fn replay(tx: &mut Tx<'_>, key: &RequestKey, now: Timestamp) -> Resul
              WHERE number = ?1",
         )?
         .execute((standing.number, now.as_millis()))?;
+    tx.conn.prepare_cached("DELETE FROM outbox WHERE request = ?1")?.execute([standing.number])?;
     let summary = summary_of(tx.conn, standing.number)?;
     let (tenant, action, priority) = (key.tenant.clone(), summary.action.clone(), summary.priority);
     tx.agenda.set(standing.number, Entry { tenant, action, priority, due_at: now, leased: false });
@@ -82,6 +83,7 @@ pub(crate) fn purge(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<u64, 
             "DELETE FROM log WHERE request = ?1",
             "DELETE FROM checkpoint WHERE request = ?1",
             "DELETE FROM payload WHERE request = ?1",
+            "DELETE FROM outbox WHERE request = ?1",
             "DELETE FROM request WHERE number = ?1",
         ] {
             tx.conn.prepare_cached(removal)?.execute([number])?;

@@ -1,23 +1,24 @@
-//! Where a key set is.
+//! Whom to ask, and where.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use hyper::Uri;
 use rustls::pki_types::ServerName;
 
-/// The address of a key set. Whoever answers there says whom to let in, so it is `https`, or on this machine.
+/// An address that somebody configured. Whoever answers there is trusted, so it is `https`, or on this machine, or at a
+/// host that was named as one to be asked without encryption.
 ///
 /// It is shown without its query, which may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     /// In the way a request names it: path and query.
-    pub(super) target: Uri,
+    target: Uri,
     /// Host and port, as they stand in the address.
-    pub(super) authority: String,
-    pub(super) host: String,
-    pub(super) port: u16,
+    authority: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// Whom the certificate has to name, if it is `https`.
-    pub(super) server_name: Option<ServerName<'static>>,
+    pub(crate) server_name: Option<ServerName<'static>>,
     shown: String,
 }
 
@@ -25,13 +26,13 @@ pub struct Address {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// No absolute URL with a host.
-    #[error("must be a URL, such as https://issuer.example/.well-known/jwks.json")]
+    #[error("must be a URL, such as https://host.example/path")]
     NotAUrl,
     /// Plain `http`, or something else.
-    #[error("must begin with https://; http:// is taken for localhost and loopback addresses alone")]
+    #[error("must begin with https://; http:// is taken for localhost and loopback addresses")]
     NotHttps,
     /// Credentials in the URL.
-    #[error("must not hold a user or a password: key sets are public")]
+    #[error("must not hold a user or a password")]
     Credentials,
 }
 
@@ -41,12 +42,21 @@ impl Address {
     pub fn shown(&self) -> &str {
         &self.shown
     }
-}
 
-impl FromStr for Address {
-    type Err = AddressError;
+    /// The path with its query, as a request names it.
+    #[must_use]
+    pub fn target(&self) -> &Uri {
+        &self.target
+    }
 
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+    /// The value of a request's `Host`.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Reads an address; `http://` is taken for `plain_hosts` too, by their exact names.
+    pub fn parse<H: AsRef<str>>(text: &str, plain_hosts: &[H]) -> Result<Self, AddressError> {
         let uri: Uri = text.parse().map_err(|_| AddressError::NotAUrl)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(AddressError::NotAUrl);
@@ -63,6 +73,7 @@ impl FromStr for Address {
         let server_name = match scheme {
             "https" => Some(ServerName::try_from(host.to_owned()).map_err(|_| AddressError::NotAUrl)?),
             "http" if is_loopback(host) => None,
+            "http" if plain_hosts.iter().any(|plain| host.eq_ignore_ascii_case(plain.as_ref())) => None,
             _ => return Err(AddressError::NotHttps),
         };
         let target = uri.path_and_query().and_then(|target| target.as_str().parse().ok());
@@ -74,6 +85,14 @@ impl FromStr for Address {
             server_name,
             shown: format!("{scheme}://{authority}{}", uri.path()),
         })
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::parse::<&str>(text, &[])
     }
 }
 
@@ -138,6 +157,17 @@ mod tests {
             ("https://iss uer.example/keys", AddressError::NotAUrl),
         ] {
             assert_eq!(read(text).expect_err(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn http_is_taken_from_a_host_that_was_named() {
+        let parse = |text: &str| Address::parse(text, &["app", "10.0.0.7"]);
+        assert!(parse("http://app:3000/work").is_ok());
+        assert!(parse("http://APP/work").is_ok());
+        assert!(parse("http://10.0.0.7/work").is_ok());
+        for text in ["http://app.example/", "http://ap/", "http://10.0.0.70/", "ftp://app/"] {
+            assert_eq!(parse(text).expect_err(text), AddressError::NotHttps, "{text}");
         }
     }
 

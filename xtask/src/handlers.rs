@@ -1,0 +1,64 @@
+//! What the example handlers in other languages are made of, for the tests that try them.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    run::{command, run},
+    workspace::Workspace,
+};
+
+/// Installs what both name in their own files, under the target folder, unless it is there.
+pub(crate) fn install(workspace: &Workspace) -> Result<()> {
+    let (python, typescript) = (python(workspace), typescript(workspace));
+    python.and(typescript)
+}
+
+fn python(workspace: &Workspace) -> Result<()> {
+    let wanted = "examples/handlers/python/requirements.txt";
+    installed(workspace, "handlers-python", wanted, |folder| {
+        run(command("python3", workspace.root())
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["--root-user-action", "ignore", "--requirement", wanted, "--target"])
+            .arg(folder))
+    })
+}
+
+fn typescript(workspace: &Workspace) -> Result<()> {
+    let wanted = "examples/handlers/typescript/package.json";
+    installed(workspace, "handlers-typescript", wanted, |folder| {
+        fs::create_dir_all(folder)?;
+        fs::copy(workspace.root().join(wanted), folder.join("package.json"))?;
+        run(command("npm", workspace.root())
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(folder))
+    })
+}
+
+/// Installs into a folder of the tools, unless what it holds was installed for the same wishes.
+fn installed(
+    workspace: &Workspace,
+    name: &str,
+    wanted: &str,
+    install: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let wishes = fs::read(workspace.root().join(wanted)).with_context(|| format!("cannot read {wanted}"))?;
+    let tools = workspace.target("tools");
+    let folder = tools.join(name);
+    if fs::read(folder.join("wanted")).is_ok_and(|there| there == wishes) {
+        return Ok(());
+    }
+    // Installed beside and moved: a folder of the final name is whole, even if this is interrupted.
+    let unfinished = tools.join(format!("{name}.unfinished-{}", std::process::id()));
+    fs::create_dir_all(&tools)?;
+    let done = install(&unfinished).and_then(|()| {
+        fs::write(unfinished.join("wanted"), &wishes)?;
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::rename(&unfinished, &folder).context("cannot move the installed files")
+    });
+    done.inspect_err(|_| drop(fs::remove_dir_all(&unfinished)))
+        .with_context(|| format!("cannot install {name}"))
+}
