@@ -36,11 +36,11 @@ pub struct Verifier {
 
 /// A request whose signature is all that is left to check, once its body is there.
 #[derive(Debug)]
-pub struct Claim<'a> {
-    request: &'a Request<'a>,
-    authorization: Authorization<'a>,
-    signed_at: &'a str,
-    credential: &'a Credential,
+pub struct Claim<'v, 'r> {
+    request: &'r Request<'r>,
+    authorization: Authorization<'r>,
+    signed_at: &'r str,
+    credential: &'v Credential,
 }
 
 impl Verifier {
@@ -59,7 +59,11 @@ impl Verifier {
     }
 
     /// Everything that can be said before the body is read: so that it is read for nobody who has no key.
-    pub fn read<'a>(&'a self, request: &'a Request<'a>, now: Timestamp) -> Result<Claim<'a>, Refused> {
+    pub fn read<'v, 'r>(
+        &'v self,
+        request: &'r Request<'r>,
+        now: Timestamp,
+    ) -> Result<Claim<'v, 'r>, Refused> {
         let in_query = |parameter: &str| {
             let name = parameter.split('=').next().unwrap_or_default();
             ["X-Amz-Signature", "X-Amz-Algorithm"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
@@ -95,9 +99,9 @@ impl Verifier {
     }
 }
 
-impl<'a> Claim<'a> {
+impl<'v> Claim<'v, '_> {
     /// Who signed this request with this body.
-    pub fn verify(&self, body: &[u8]) -> Result<&'a Credential, Refused> {
+    pub fn verify(&self, body: &[u8]) -> Result<&'v Credential, Refused> {
         let Authorization { scope, date, region, service, signed_headers, signature, .. } =
             &self.authorization;
         let digest = self.request.digest(signed_headers, body);
