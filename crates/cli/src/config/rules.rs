@@ -98,6 +98,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         mistakes.push("demo.queries", format!("{problem:#}"));
     }
     topics(config, mistakes);
+    config.management.check(mistakes);
     config.logs.check("logs", mistakes);
 }
 
