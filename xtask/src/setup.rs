@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{coverage, debian, documents, tool, workspace::Workspace};
+use crate::{aws_clients, coverage, debian, documents, tool, workspace::Workspace};
 
 /// What can be installed by itself.
 #[derive(Clone, Copy, ValueEnum)]
@@ -18,6 +18,8 @@ pub(crate) enum Component {
     Proxies,
     /// openapi-spec-validator and the parser of AsyncAPI (by Python and Node.js), for the tests of `docs/*.json`.
     Documents,
+    /// boto3 and the AWS command line, for the tests of the connection management API.
+    AwsClients,
 }
 
 impl Component {
@@ -31,6 +33,7 @@ impl Component {
             Self::Coverage => coverage::Tools::find(workspace).map(drop),
             Self::Proxies => debian::PROXIES.prepare(workspace),
             Self::Documents => documents::prepare(workspace),
+            Self::AwsClients => aws_clients::install(workspace),
         }
     }
 }

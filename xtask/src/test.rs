@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    debian, documents,
+    aws_clients, debian, documents,
     run::{cargo, status},
     workspace::Workspace,
 };
@@ -16,15 +16,19 @@ use crate::{
 /// `skipped: …` past the capture of its output, so that it shows here; the last lines are cargo's own.
 pub(crate) fn test(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let runs = |package: &str| !names_packages(args) || args.iter().any(|arg| arg.contains(package));
-    if runs("streamer-e2e")
-        && let Err(e) = debian::PROXIES.prepare(workspace)
-    {
-        println!("not set up: proxies ({e:#})");
+    let not_set_up = |what: &str, e: anyhow::Error| println!("not set up: {what} ({e:#})");
+    if runs("streamer-e2e") {
+        if let Err(e) = debian::PROXIES.prepare(workspace) {
+            not_set_up("proxies", e);
+        }
+        if let Err(e) = aws_clients::install(workspace) {
+            not_set_up("the clients of AWS", e);
+        }
     }
     if runs("streamer-server")
         && let Err(e) = documents::prepare(workspace)
     {
-        println!("not set up: the validators of docs/*.json ({e:#})");
+        not_set_up("the validators of docs/*.json", e);
     }
     let mut command = cargo(workspace.root());
     command.args(["test", "--no-fail-fast"]);
