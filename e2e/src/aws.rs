@@ -26,7 +26,7 @@ pub struct Key {
 #[derive(Debug)]
 pub struct Clients {
     installed: PathBuf,
-    shell: Shell,
+    folder: PathBuf,
 }
 
 /// What became of a call.
@@ -56,32 +56,46 @@ impl Clients {
             writeln!(std::io::stderr(), "skipped: {missing}").expect("somebody reads");
             return None;
         };
-        let nowhere = folder.join("no-such-file").display().to_string();
-        let shell = Shell::new("python3", folder)
-            .variable("PYTHONPATH", installed.display().to_string())
-            .variable("AWS_CONFIG_FILE", &nowhere)
-            .variable("AWS_SHARED_CREDENTIALS_FILE", &nowhere)
-            .variable("AWS_EC2_METADATA_DISABLED", "true")
-            .variable("AWS_DEFAULT_REGION", "us-east-1")
-            .variable("NO_PROXY", "127.0.0.1");
-        Some(Self { installed, shell })
+        Some(Self { installed, folder: folder.to_owned() })
     }
 
     /// Runs these calls with boto3, in order.
     pub async fn boto3(&self, calls: &[Value]) -> Vec<Called> {
         let calls = Value::from(calls).to_string();
-        let printed = self.shell.run(["-c", DRIVER, &calls]).await.succeeded();
+        let printed = self.shell("python3").run(["-c", DRIVER, &calls]).await.succeeded();
         serde_json::from_str(&printed).unwrap_or_else(|e| panic!("{e}: {printed}"))
     }
 
     /// `aws` with these arguments, as the holder of a key.
     pub async fn aws(&self, key: Key, arguments: &[&str]) -> Ran {
-        let program = self.installed.join("bin/aws").display().to_string();
-        let shell = self
-            .shell
-            .clone()
-            .variable("AWS_ACCESS_KEY_ID", key.id)
-            .variable("AWS_SECRET_ACCESS_KEY", key.secret);
-        shell.run([&[program.as_str()], arguments].concat()).await
+        self.held("aws", key, "").run(arguments).await
+    }
+
+    /// Python that somebody wrote down, as the holder of a key; `ID` is a connection.
+    pub async fn python(&self, key: Key, id: &str, program: &str) -> Ran {
+        self.held("python3", key, id).run(["-c", program]).await
+    }
+
+    /// Lines for a shell that somebody wrote down, likewise.
+    pub async fn sh(&self, key: Key, id: &str, lines: &str) -> Ran {
+        self.held("sh", key, id).run(["-euc", lines]).await
+    }
+
+    fn held(&self, program: &str, key: Key, id: &str) -> Shell {
+        let shell = self.shell(program).variable("ID", id).variable("AWS_ACCESS_KEY_ID", key.id);
+        shell.variable("AWS_SECRET_ACCESS_KEY", key.secret)
+    }
+
+    fn shell(&self, program: &str) -> Shell {
+        let nowhere = self.folder.join("no-such-file").display().to_string();
+        let path = std::env::var("PATH").unwrap_or_default();
+        Shell::new(program, &self.folder)
+            .variable("PATH", format!("{}:{path}", self.installed.join("bin").display()))
+            .variable("PYTHONPATH", self.installed.display().to_string())
+            .variable("AWS_CONFIG_FILE", &nowhere)
+            .variable("AWS_SHARED_CREDENTIALS_FILE", &nowhere)
+            .variable("AWS_EC2_METADATA_DISABLED", "true")
+            .variable("AWS_DEFAULT_REGION", "us-east-1")
+            .variable("NO_PROXY", "127.0.0.1")
     }
 }

@@ -91,7 +91,7 @@ async fn call(
     let engine = &place.shared.engine;
     let request_id = engine.random().uuid(engine.clock().now()).to_string();
     let (parts, body) = request.into_parts();
-    let (caller, answered) = match place.caller(&parts, body).await {
+    let (caller, answered) = match place.caller(&parts, body, &request_id).await {
         Ok((caller, body)) => {
             // What is no text names no connection.
             let id = id.map(|Path(id)| ConnectionId::new(id)).map_err(|_| Exception::Gone);

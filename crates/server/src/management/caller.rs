@@ -38,7 +38,12 @@ impl Caller<'_> {
 
 impl Place {
     /// Who calls, and the body that they sent. A body is kept for nobody whose key is unknown.
-    pub(super) async fn caller(&self, parts: &Parts, body: Body) -> Result<(Caller<'_>, Bytes), Exception> {
+    pub(super) async fn caller(
+        &self,
+        parts: &Parts,
+        body: Body,
+        request_id: &str,
+    ) -> Result<(Caller<'_>, Bytes), Exception> {
         let (bytes_max, within) = (self.shared.message_bytes_max, self.shared.body_timeout);
         if let (Some(expected), Some(presented)) = (&self.operator_token, bearer(parts)) {
             // Comparing digests takes the same time wherever they differ.
@@ -46,7 +51,7 @@ impl Place {
                 return Ok((Caller::Operator, body::read(body, bytes_max, within).await?));
             }
             body::discard(body, within).await;
-            return Err(refused(Refused::BadSignature, "admin_token"));
+            return Err(refused(Refused::BadSignature, "admin_token", request_id));
         }
         let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let request = Request {
@@ -62,11 +67,11 @@ impl Place {
             Ok(claim) => claim,
             Err(why) => {
                 body::discard(body, within).await;
-                return Err(refused(why, why.reason()));
+                return Err(refused(why, why.reason(), request_id));
             }
         };
         let body = body::read(body, bytes_max, within).await?;
-        let credential = claim.verify(&body).map_err(|why| refused(why, why.reason()))?;
+        let credential = claim.verify(&body).map_err(|why| refused(why, why.reason(), request_id))?;
         Ok((Caller::Holder(credential), body))
     }
 }
@@ -78,8 +83,13 @@ fn bearer(parts: &Parts) -> Option<&str> {
 }
 
 /// Counts it by its reason, beside refused tokens, and notes it in the log.
-fn refused(why: Refused, reason: &'static str) -> Exception {
+fn refused(why: Refused, reason: &'static str, request_id: &str) -> Exception {
     metrics::counter!("streamer_authentication_failures_total", "reason" => reason).increment(1);
-    info!(operation = "authenticate", reason, "a call of the management API was refused");
+    info!(
+        correlation_id = request_id,
+        operation = "authenticate",
+        reason,
+        "a call of the management API was refused"
+    );
     Exception::Forbidden(why)
 }
