@@ -5,6 +5,7 @@
 //! [`http`] and its streams of [`events`]. All of this is for tests, and fails them by a panic that says what did not come.
 
 pub mod audit;
+pub mod aws;
 pub mod certificate;
 pub mod client;
 pub mod command;

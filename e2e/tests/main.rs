@@ -14,6 +14,7 @@ mod handlers;
 mod healthcheck;
 mod http;
 mod memory;
+mod management;
 mod once;
 mod operators;
 mod outside;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 use streamer_e2e::{
+    aws::Clients,
     http,
     issuer::Issuer,
     patience::until,
@@ -15,13 +16,20 @@ use streamer_e2e::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::{server, tls::Authority};
+use crate::{BINARY, server, tls::Authority};
 
 /// Stands in every payload, and nowhere else.
 const PAYLOAD: &str = "for-the-client-alone-4711";
 
 /// How every token begins that is issued here: the header of an RS256 token.
 const ANY_TOKEN: &str = "eyJ0eXAiOiJKV1Qi";
+
+/// A key of the management API, and the session token that goes with it.
+const ACCESS_KEY: [&str; 2] =
+    ["a-secret-access-key-that-nobody-may-see", "a-session-token-that-nobody-may-see"];
+
+/// What stands in every signed request: for five minutes it is as good as a token.
+const ANY_SIGNATURE: &str = "Signature=";
 
 /// What was written, and what it is.
 #[derive(Default)]
@@ -43,7 +51,7 @@ impl Written {
         for (what, text) in &self.0 {
             assert!(!text.is_empty(), "{what} wrote nothing");
             let telltales = secrets.iter().flat_map(|secret| telltales(secret));
-            for telltale in telltales.chain([PAYLOAD, ANY_TOKEN].map(str::to_owned)) {
+            for telltale in telltales.chain([PAYLOAD, ANY_TOKEN, ANY_SIGNATURE].map(str::to_owned)) {
                 let lines = text.lines().filter(|line| line.contains(&telltale));
                 found.extend(lines.map(|line| format!("{what}: {line:.400}")));
             }
@@ -132,10 +140,42 @@ async fn use_it(server: &Server) -> Vec<String> {
     vec![valid, expired, forged]
 }
 
+/// Sends to a connection as clients of AWS do, signed well and badly; without such a client, not at all.
+async fn manage_connections(server: &Server) {
+    let Some(clients) = Clients::find(BINARY, server.folder()) else { return };
+    let mut peer = server.peer("eve", "managed").await;
+    let listed = server.inspect("/v1/connections?tenant=managed").await.json();
+    let endpoint = server.http_url().expect("it has one");
+    let [secret, session_token] = ACCESS_KEY;
+    let call = |key_id: &str, secret: &str| {
+        json!({
+            "call": "post_to_connection", "endpoint": endpoint, "id": listed["connections"][0]["connection_id"],
+            "key_id": key_id, "secret": secret, "session_token": session_token,
+            "data": json!({ "note": PAYLOAD }).to_string(),
+        })
+    };
+    // The last ones mix up the id and the secret.
+    let calls = [call("AKMANAGED", secret), call("AKMANAGED", PAYLOAD), call(secret, "AKMANAGED")];
+    let called = clients.boto3(&calls).await;
+    assert_eq!(called.iter().map(|called| called.status).collect::<Vec<_>>(), [200, 403, 403]);
+    assert_eq!(peer.frame().await["note"], PAYLOAD);
+    peer.leave().await;
+}
+
 #[tokio::test]
 async fn no_secret_is_written_anywhere() {
-    let mut server = server().set("logs.filter", "trace").start().await;
+    let key = |setting: &str| format!("management.credentials.managed.{setting}");
+    let mut server = server()
+        .set("logs.filter", "trace")
+        .set(&key("access_key_id"), "AKMANAGED")
+        .set(&key("secret_access_key"), ACCESS_KEY[0])
+        .set(&key("session_token"), ACCESS_KEY[1])
+        .set(&key("tenant"), "managed")
+        .start()
+        .await;
     let mut secrets = use_it(&server).await;
+    manage_connections(&server).await;
+    secrets.extend(ACCESS_KEY.map(str::to_owned));
     secrets.push(ADMIN_TOKEN.to_owned());
     secrets.push("a-wrong-admin-token".to_owned());
     secrets.push(Issuer::shared().private_pem().to_owned());
@@ -162,6 +202,8 @@ async fn no_secret_is_written_anywhere() {
     written.command(&server, &[&["config", "check", "--show"], with_key.as_slice()].concat()).await;
     written.command(&server, &["config", "check", "--set", "auth.public_key_file=private.pem"]).await;
     written.command(&server, &["config", "check", "--set", "admin.token=wrong\u{7}", "--show"]).await;
+    let broken = format!("management.credentials.managed={{secret_access_key={}", ACCESS_KEY[0]);
+    written.command(&server, &["config", "check", "--set", &broken]).await;
     written.command(&server, &["requests", "list"]).await;
     written.command(&server, &["requests", "show", "--tenant", "a", "--user", "b", "c"]).await;
     written.command(&server, &["request", "ping", "--token", &secrets[1]]).await;

@@ -1,5 +1,6 @@
 //! What `cargo xtask` runs: the repository's own tools, one file each.
 
+mod aws_clients;
 mod bench;
 mod check;
 mod coverage;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{coverage, debian, documents, handlers, servers, tool, workspace::Workspace};
+use crate::{aws_clients, coverage, debian, documents, handlers, servers, tool, workspace::Workspace};
 
 /// What can be installed by itself.
 #[derive(Clone, Copy, ValueEnum)]
@@ -24,6 +24,8 @@ pub(crate) enum Component {
     Mongodb,
     /// What the example handlers in Python and TypeScript are made of, for `test`.
     Handlers,
+    /// boto3 and the AWS command line, for the tests of the connection management API.
+    AwsClients,
 }
 
 impl Component {
@@ -40,6 +42,7 @@ impl Component {
             Self::Postgres => servers::postgres(workspace),
             Self::Mongodb => servers::mongodb(workspace),
             Self::Handlers => handlers::install(workspace),
+            Self::AwsClients => aws_clients::install(workspace),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    debian, documents, handlers,
+    aws_clients, debian, documents, handlers,
     run::{cargo, status},
     servers,
     workspace::Workspace,
@@ -19,30 +19,32 @@ pub(crate) fn test(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let concerns = |names: &[&str]| {
         !names_packages(args) || args.iter().any(|arg| names.iter().any(|name| arg.contains(name)))
     };
-    if concerns(&["streamer-e2e"])
-        && let Err(e) = debian::PROXIES.prepare(workspace)
-    {
-        println!("not set up: proxies ({e:#})");
-    }
-    if concerns(&["streamer-e2e"])
-        && let Err(e) = handlers::install(workspace)
-    {
-        println!("not set up: handlers in other languages ({e:#})");
+    let not_set_up = |what: &str, e: anyhow::Error| println!("not set up: {what} ({e:#})");
+    if concerns(&["streamer-e2e"]) {
+        if let Err(e) = debian::PROXIES.prepare(workspace) {
+            not_set_up("proxies", e);
+        }
+        if let Err(e) = aws_clients::install(workspace) {
+            not_set_up("the clients of AWS", e);
+        }
+        if let Err(e) = handlers::install(workspace) {
+            not_set_up("handlers in other languages", e);
+        }
     }
     if concerns(&["streamer-server"])
         && let Err(e) = documents::prepare(workspace)
     {
-        println!("not set up: the validators of docs/*.json ({e:#})");
+        not_set_up("the validators of docs/*.json", e);
     }
     if concerns(&["streamer-servers", "streamer-source-postgres"])
         && let Err(e) = servers::postgres(workspace)
     {
-        println!("not set up: postgres ({e:#})");
+        not_set_up("postgres", e);
     }
     if concerns(&["streamer-servers", "streamer-sink-mongodb"])
         && let Err(e) = servers::mongodb(workspace)
     {
-        println!("not set up: mongodb ({e:#})");
+        not_set_up("mongodb", e);
     }
     let mut command = cargo(workspace.root());
     command.args(["test", "--no-fail-fast"]);

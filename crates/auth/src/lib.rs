@@ -21,6 +21,8 @@
 //! Where keys change while the process runs, a [`Rotation`] asks a [`KeySource`] for them, and doors check with a
 //! [`LiveVerifier`]; with the feature `jwks` a key set behind an address is such a source.
 //!
+//! Where clients sign each request instead, as those of AWS do, [`sigv4`] says who they are.
+//!
 //! The algorithm belongs to the key and is never taken from the token; there is no `none` and no HMAC to
 //! choose. Time is an argument, so that a simulation controls it. No token, no private key and nothing out of
 //! them is ever shown by `Debug`, `Display` or an error.
@@ -41,6 +43,7 @@ mod rejected;
 mod rotation;
 mod signer;
 mod signing_key;
+pub mod sigv4;
 mod source;
 mod token;
 mod verifier;

@@ -4,6 +4,7 @@
 mod jwks;
 mod key_server;
 mod rotation;
+mod sigv4;
 
 use std::{sync::OnceLock, time::Duration};
 

@@ -1,5 +1,6 @@
 //! The configuration of a server: every setting, its default, and what it must obey.
 
+mod management;
 pub(crate) mod remote;
 mod rules;
 mod sections;
@@ -14,6 +15,7 @@ use streamer_service::{
     telemetry::Logs,
 };
 
+pub(crate) use management::Management;
 pub(crate) use remote::{Action, Hooks, Remote};
 pub(crate) use sections::{Admin, Auth, Connections, Demo, Drain, Engine, Http, Listen, Store, Topics};
 
@@ -43,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) topics: Topics,
     /// Requests over HTTP.
     pub(crate) http: Http,
+    /// Who may manage connections as the clients of AWS do.
+    pub(crate) management: Management,
     /// How the process goes away.
     pub(crate) drain: Drain,
     /// Actions whose work is done behind a URL, or whose outcomes are told to one, by their names.
@@ -150,6 +154,63 @@ mod tests {
         let mistakes = load(&[]).expect_err("no key").to_string();
         assert!(mistakes.contains("auth.public_key"), "{mistakes}");
         assert!(mistakes.contains("streamer token keys"), "{mistakes}");
+    }
+
+    const KEYED: (&str, &str) = ("auth.jwks_url", "https://issuer.example/keys");
+
+    #[test]
+    fn a_credential_opens_one_tenant_or_all_and_is_not_shown() {
+        let secret = "hush".repeat(10);
+        let set = |rest: &str| {
+            let whole = format!("{{access_key_id = \"AK\", secret_access_key = \"{secret}\"{rest}}}");
+            let setting = ("management.credentials.backend", whole.as_str());
+            load(&[KEYED, setting]).map_err(|mistakes| mistakes.to_string())
+        };
+        let loaded = set(", tenant = \"acme\", session_token = \"hush\"").expect("valid");
+        assert!(loaded.config.management.is_public());
+        let shown = loaded.listing();
+        assert!(shown.contains("acme") && shown.contains("\"AK\""), "{shown}");
+        assert!(!shown.contains("hush") && !format!("{:?}", loaded.config.management).contains("hush"));
+        let keys = loaded.config.management.keys().expect("valid").expect("there are keys");
+        assert!(!format!("{keys:?}").contains("hush"));
+        assert!(set(", all_tenants = true").is_ok());
+        for (rest, problem) in [
+            ("", "management.credentials.backend.tenant"),
+            (", tenant = \"\"", "must not be empty"),
+            (", tenant = \"acme\", all_tenants = true", "keep one"),
+            (", tenant = hush", "a section is expected, not this text"),
+        ] {
+            let mistakes = set(rest).expect_err(rest);
+            assert!(mistakes.contains(problem) && !mistakes.contains("hush"), "{rest}: {mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_credential_without_its_secret_or_with_anothers_id_is_told() {
+        let one = "management.credentials.one";
+        let mistakes = load(&[
+            KEYED,
+            ("management.region", "us east"),
+            (&format!("{one}.access_key_id"), "AK"),
+            (&format!("{one}.secret_access_key"), "short-hush"),
+            (&format!("{one}.all_tenants"), "true"),
+            ("management.credentials.two.access_key_id", "AK"),
+            ("management.credentials.two.tenant", "acme"),
+            ("management.credentials.three.access_key_id", "A/K"),
+        ])
+        .expect_err("mistakes")
+        .to_string();
+        for name in [
+            "management.region",
+            "management.credentials.one.secret_access_key (flag --set): must have at least 32",
+            "management.credentials.two.access_key_id (flag --set): another credential has it too",
+            "management.credentials.two.secret_access_key",
+            "management.credentials.three.access_key_id",
+            "management.credentials.three.tenant",
+        ] {
+            assert!(mistakes.contains(name), "{name} is missing in:\n{mistakes}");
+        }
+        assert!(!mistakes.contains("short-hush"), "{mistakes}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use streamer_engine::{Engine, Ports, Router, store::WorkerId};
-use streamer_server::{Admin, AdminSettings, Door, Hub};
+use streamer_server::{Admin, AdminSettings, Door, Hub, Management};
 use streamer_service::{
     config::Loaded,
     signals::Stop,
@@ -132,12 +132,16 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     let worker = WorkerId::new(config.engine.node.as_str());
     let engine = Engine::new(ports, routes, worker, config.engine_settings());
     let forgotten = engine.store().forget_endpoint(&server.endpoint).await?;
+    let management = Management::new(engine.clone(), &server, config.management.keys()?);
     let mut door = Door::new(engine.clone(), hub.clone(), verifier, server);
     if let Some(certificate) = &certificate {
         door = door.with_tls(certificate.tls());
     }
     if let Some(gate) = urls.gate(clock)? {
         door = door.with_gate(gate);
+    }
+    if config.management.is_public() {
+        door = door.with_management(management.clone());
     }
     let admin = admin(&loaded, &engine, &hub, &door, &metrics)?;
 
@@ -183,7 +187,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     }
     if let Some((admin, _, listener)) = admin {
         tasks.spawn("admin", move |stop| async move {
-            admin.serve(listener, stop).await;
+            admin.with_management(management).serve(listener, stop).await;
             anyhow::Ok(())
         });
     }

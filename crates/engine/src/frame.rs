@@ -28,6 +28,12 @@ impl Frame {
         Ok(Self { text: serde_json::to_vec(message)?.into(), collapses: None })
     }
 
+    /// An application's own text, which goes as it is.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into().into(), collapses: None }
+    }
+
     /// The message: UTF-8, as it goes on the wire.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {

@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Hub, Readiness, answer,
+    Hub, Management, Readiness, answer,
     listen::{self, Listening, Sockets},
 };
 
@@ -57,6 +57,7 @@ struct Shared {
 /// The admin address.
 pub struct Admin {
     shared: Arc<Shared>,
+    management: Option<Management>,
 }
 
 impl Admin {
@@ -64,7 +65,14 @@ impl Admin {
     #[must_use]
     pub fn new(engine: Engine, hub: Hub, readiness: Readiness, settings: AdminSettings) -> Self {
         let sockets = Sockets::new(SOCKETS_MAX);
-        Self { shared: Arc::new(Shared { engine, hub, readiness, sockets, settings }) }
+        let shared = Arc::new(Shared { engine, hub, readiness, sockets, settings });
+        Self { shared, management: None }
+    }
+
+    /// Serves the connection management API too, to operators and to those who sign.
+    #[must_use]
+    pub fn with_management(self, management: Management) -> Self {
+        Self { management: Some(management), ..self }
     }
 
     /// Serves until `stop`.
@@ -75,11 +83,13 @@ impl Admin {
             sockets: self.shared.sockets.clone(),
             handshakes: None,
         };
-        listen::serve(listener, routes(self.shared), Arc::new(listening), &stop).await;
+        let management = self.management.map(|api| api.routes(self.shared.settings.token.as_deref()));
+        let routes = routes(self.shared, management.unwrap_or_default());
+        listen::serve(listener, routes, Arc::new(listening), &stop).await;
     }
 }
 
-fn routes(shared: Arc<Shared>) -> Router {
+fn routes(shared: Arc<Shared>, management: Router<Arc<Shared>>) -> Router {
     let operators = Router::new()
         .route("/v1/requests", get(requests::list))
         .route("/v1/requests/{tenant}/{user}/{id}", get(requests::show))
@@ -99,6 +109,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .merge(operators)
+        .merge(management)
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), access::host))

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gate, Hub, Settings, Tls,
+    Gate, Hub, Management, Settings, Tls,
     addresses::Addresses,
     answer,
     http::{self, Allowances},
@@ -53,6 +53,7 @@ pub(crate) struct Shared {
 pub struct Door {
     shared: Arc<Shared>,
     listening: Arc<Listening>,
+    management: Option<Management>,
 }
 
 impl Door {
@@ -81,7 +82,13 @@ impl Door {
             streams,
             draining,
         });
-        Self { shared, listening: Arc::new(listening) }
+        Self { shared, listening: Arc::new(listening), management: None }
+    }
+
+    /// Serves the connection management API too, to those who sign.
+    #[must_use]
+    pub fn with_management(self, management: Management) -> Self {
+        Self { management: Some(management), ..self }
     }
 
     /// Speaks TLS, and nothing in the clear.
@@ -118,7 +125,7 @@ impl Door {
     /// Accepts connections until `stop`. Then refuses new ones with 503 and tells every client to reconnect
     /// elsewhere; returns once `linger` is over, so that a balancer has seen the refusal.
     pub async fn accept(self, listener: TcpListener, stop: CancellationToken, linger: Duration) {
-        let routes = routes(&self.shared);
+        let routes = routes(&self.shared, self.management.as_ref());
         let closing = CancellationToken::new();
         let told = async {
             stop.cancelled().await;
@@ -164,10 +171,17 @@ impl Readiness {
     }
 }
 
-fn routes(shared: &Arc<Shared>) -> Router {
+/// Where the doors are found: under each prefix, and without one.
+pub(crate) fn prefixes(configured: &[String]) -> BTreeSet<&str> {
+    configured.iter().map(|prefix| prefix.trim_end_matches('/')).chain([""]).collect()
+}
+
+fn routes(shared: &Arc<Shared>, management: Option<&Management>) -> Router {
     let mut routes = Router::new().fallback(http::problem::not_found);
-    let prefixes = shared.settings.path_prefixes.iter().map(|prefix| prefix.trim_end_matches('/'));
-    let prefixes: BTreeSet<_> = prefixes.chain([""]).collect();
+    if let Some(management) = management {
+        routes = routes.merge(management.routes(None));
+    }
+    let prefixes = prefixes(&shared.settings.path_prefixes);
     for prefix in &prefixes {
         routes =
             routes.route(&format!("{prefix}/"), get(connect)).route(&format!("{prefix}/ws"), get(connect));

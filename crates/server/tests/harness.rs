@@ -8,6 +8,7 @@ mod keys;
 mod logs;
 mod raw;
 mod server;
+mod signer;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) use http::{Answer, Http};
 pub(crate) use keys::Token;
 pub(crate) use raw::{BINARY, PING, PONG, Raw, TEXT, frame, head};
 pub(crate) use server::{ADMIN_TOKEN, Server, Setup};
+pub(crate) use signer::Signer;
 
 /// Stands in every payload of a test, and in no log line.
 pub(crate) const SECRET: &str = "for-the-client-alone";

@@ -18,6 +18,7 @@ mod http_requests;
 mod http_slow;
 mod keys;
 mod leaving;
+mod management;
 mod messages;
 mod pulse;
 mod rates;

@@ -257,6 +257,11 @@ fn secrets_are_never_shown() {
     let text = load(loader().variables(wrong)).unwrap_err().to_string();
     assert!(text.contains("auth.port_secret") && text.contains("auth.admin_toke "), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
+
+    // A whole section that cannot be read.
+    let broken = variables([("STREAMER_AUTH", "{admin_token = hunter2")]);
+    let text = load(loader().variables(broken)).unwrap_err().to_string();
+    assert!(text.contains("auth (variable STREAMER_AUTH): a section is expected, not this text"), "{text}");
 }
 
 #[cfg(unix)]

@@ -100,6 +100,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     }
     topics(config, mistakes);
     super::remote::check(config, mistakes);
+    config.management.check(mistakes);
     config.logs.check("logs", mistakes);
 }
 

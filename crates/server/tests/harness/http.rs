@@ -12,12 +12,12 @@ use super::{ADMIN_TOKEN, Token, in_time};
 
 /// A request to be sent.
 pub(crate) struct Http {
-    addr: SocketAddr,
-    method: &'static str,
-    target: String,
+    pub(super) addr: SocketAddr,
+    pub(super) method: &'static str,
+    pub(super) target: String,
     host: String,
     headers: String,
-    body: String,
+    pub(super) body: Vec<u8>,
 }
 
 pub(crate) struct Answer {
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
 
 impl Http {
     pub(crate) fn new(method: &'static str, addr: SocketAddr, target: impl Into<String>) -> Self {
-        let (headers, body) = (String::new(), String::new());
+        let (headers, body) = (String::new(), Vec::new());
         Self { addr, method, target: target.into(), host: addr.to_string(), headers, body }
     }
 
@@ -65,13 +65,13 @@ impl Http {
     }
 
     pub(crate) fn json(mut self, body: impl ToString) -> Self {
-        self.body = body.to_string();
+        self.body = body.to_string().into();
         self.header("content-type", "application/json")
     }
 
     /// With whatever body, and what its headers say of it.
-    pub(crate) fn body(mut self, body: impl Into<String>) -> Self {
-        self.body = body.into();
+    pub(crate) fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
         self
     }
 
@@ -80,11 +80,12 @@ impl Http {
         let len = body.len();
         let request = format!(
             "{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {len}\r\n\
-             {headers}\r\n{body}"
+             {headers}\r\n"
         );
         let asking = async {
             let mut stream = TcpStream::connect(addr).await.expect("connected");
             stream.write_all(request.as_bytes()).await.expect("sent");
+            stream.write_all(&body).await.expect("sent");
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await.expect("answered");
             answer

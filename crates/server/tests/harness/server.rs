@@ -11,14 +11,14 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use streamer_auth::LiveVerifier;
+use streamer_auth::{LiveVerifier, sigv4};
 use streamer_engine::{
     Context, Engine, Failure, Ports, Router, Settings as EngineSettings,
     clock::{Clock, SystemClock},
     store::{ConnectionFilter, ConnectionRecord, Connections as _, PageQuery, WorkerId},
     testing::{Fault, Faulty, MemoryStore},
 };
-use streamer_server::{Admin, AdminSettings, Door, Hub, Settings, Tls};
+use streamer_server::{Admin, AdminSettings, Door, Hub, Management, Settings, Tls};
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) plan: Box<Plan>,
     pub(crate) admin_token: Option<String>,
+    /// Whose signatures count; without it the public address has no management API.
+    pub(crate) keys: Option<sigv4::Verifier>,
     pub(crate) linger: Duration,
     pub(crate) tls: Option<Tls>,
 }
@@ -63,6 +65,7 @@ impl Default for Setup {
             clock: Arc::new(SystemClock),
             plan: Box::new(|_| None),
             admin_token: Some(ADMIN_TOKEN.to_owned()),
+            keys: None,
             linger: Duration::ZERO,
             tls: None,
         }
@@ -163,7 +166,7 @@ impl Server {
         in_time("the operators' address stops", self.operators).await.expect("no panic");
         assert!(self.hub.is_empty());
         for (what, text) in [("log", self.logs.text()), ("metrics", self.counts.handle.render())] {
-            for secret in ["eyJ", SECRET, ADMIN_TOKEN] {
+            for secret in ["eyJ", SECRET, ADMIN_TOKEN, "Signature="] {
                 let line = text.lines().find(|line| line.contains(secret));
                 assert_eq!(line, None, "a secret stands in the {what}");
             }
@@ -181,9 +184,14 @@ impl Setup {
         let ports = Ports { clock: self.clock, ..Ports::new(Arc::clone(&store) as _, Arc::new(hub.clone())) };
         let router = routes(&gate, &waiting);
         let engine = Engine::new(ports, router, WorkerId::new("node-1"), self.engine);
+        let signed = self.keys.is_some();
+        let management = Management::new(engine.clone(), &self.settings, self.keys);
         let mut door = Door::new(engine.clone(), hub.clone(), self.verifier, self.settings);
         if let Some(tls) = self.tls {
             door = door.with_tls(tls);
+        }
+        if signed {
+            door = door.with_management(management.clone());
         }
         let handle = counts.handle.clone();
         let admin_settings = AdminSettings {
@@ -193,6 +201,7 @@ impl Setup {
             configuration: json!({ "answer": 42 }),
         };
         let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), admin_settings);
+        let admin = admin.with_management(management);
 
         let bind = || streamer_server::bind(([127, 0, 0, 1], 0).into()).expect("a port");
         let (public, operators) = (bind(), bind());

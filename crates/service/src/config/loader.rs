@@ -9,7 +9,7 @@ use super::{
     node::{Content, Node},
     origin::Origin,
     path::Path,
-    reader::{Fault, Problem, Reader, Unknown},
+    reader::{Fault, Problem, Reader, SECTION, Unknown},
     setting::{self, Secrets, Setting},
     suggestion, toml_text,
     variables::{self, Naming},
@@ -265,7 +265,13 @@ impl Reading<'_> {
         let origin = tree.origin_at(path.segments());
         let here = tree.nearest(path.segments());
         let secret = self.loader.secrets.contain_any_of(&path, here);
-        let found = Some(here).filter(|_| !secret).map(describe);
+        let found = Some(here).filter(|_| !secret).map(|here| match &fault.problem {
+            // A section as text that cannot be read may hold any of its settings, secrets among them.
+            Problem::Expected(expected) if expected == SECTION && text(here).is_some() => {
+                "this text".to_owned()
+            }
+            _ => describe(here),
+        });
         let not = found.as_ref().map(|found| format!(", not {found}")).unwrap_or_default();
         let problem = match &fault.problem {
             Problem::Missing(field) => {

@@ -377,6 +377,9 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// What a table is called in a mistake.
+pub(super) const SECTION: &str = "a section";
+
 /// What serde calls a type, in words for whoever writes a configuration.
 fn in_words(expected: &str) -> String {
     let words = match expected {
@@ -392,9 +395,9 @@ fn in_words(expected: &str) -> String {
         "a nonzero u64" | "a nonzero usize" => "a whole number, 1 or more,",
         "f32" | "f64" => "a number",
         "a sequence" => "a list",
-        "a map" => "a section",
+        "a map" => SECTION,
         "path string" => "a path",
-        _ if expected.starts_with("struct ") => "a section",
+        _ if expected.starts_with("struct ") => SECTION,
         _ => expected,
     };
     words.to_owned()
