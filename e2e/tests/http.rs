@@ -87,7 +87,6 @@ async fn settings_bound_calls_and_open_the_door_to_pages() {
         .set("http.user_streams_max", 1)
         .set("http.allowed_origins", "https://app.example")
         .set("connections.message_bytes_max", 2000)
-        .set("topics.message_bytes_max", 2000)
         .start()
         .await;
     let token = Issuer::shared().token("ada", "acme");

@@ -62,7 +62,7 @@ fn a_fingerprint_of_the_text_as_it_stands() {
 fn a_client_that_knows_how_long_a_frame_is() {
     let parse = |text: &str| {
         let frame = ServerFrame::parse(text);
-        assert!(frame.is_err() || text.len() < 2048, "no frame is that long");
+        assert!(frame.is_err() || text.len() < 1024, "no frame is that long");
         frame
     };
     finds(&mut Answers { parse }, "no frame is that long");

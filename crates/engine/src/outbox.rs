@@ -10,10 +10,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use streamer_protocol::Action;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -90,9 +87,6 @@ impl Default for OutboxSettings {
 /// After a failed call of the store.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Between two looks at how full the outbox is.
-const MEASURE_EVERY: Duration = Duration::from_secs(5);
-
 /// The longest reason that is kept, in characters.
 const WHY_CHARS_MAX: usize = 300;
 
@@ -105,12 +99,7 @@ pub(crate) async fn announce(
     deadline: Duration,
 ) {
     let mut telling = Telling { tasks: JoinSet::new(), of_action: BTreeMap::new(), settings };
-    let mut measured = None;
     while !stop.is_cancelled() {
-        if measured.is_none_or(|at: Instant| at.elapsed() >= MEASURE_EVERY) {
-            measure(core).await;
-            measured = Some(Instant::now());
-        }
         telling.note_ends();
         let room = telling.room();
         let wait = if room == 0 {
@@ -257,7 +246,8 @@ fn count(what: &'static str) {
     metrics::counter!("streamer_webhooks_total", "outcome" => what).increment(1);
 }
 
-async fn measure(core: &Core) {
+/// Shows how much is to be told, and what nobody took.
+pub(crate) async fn measure(core: &Core) {
     if let Ok(OutboxDepth { waiting, given_up }) = core.store.outbox_depth().await {
         metrics::gauge!("streamer_webhooks_waiting").set(waiting as f64);
         metrics::gauge!("streamer_webhooks_given_up").set(given_up as f64);

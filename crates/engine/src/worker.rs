@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{
     core::Core,
-    drive,
+    drive, outbox,
     run::Interruption,
     store::{Claimed, Lease, Renewed},
 };
@@ -177,6 +177,7 @@ pub(crate) async fn tidy_topics(core: Arc<Core>, stop: CancellationToken) {
 /// Shows the engine's sizes as metrics, until `stop`.
 pub(crate) async fn measure(core: Arc<Core>, stop: CancellationToken) {
     while !stop.is_cancelled() {
+        outbox::measure(&core).await;
         if let Ok(open) = core.store.open_requests().await {
             metrics::gauge!("streamer_requests_open").set(open as f64);
         }

@@ -106,9 +106,6 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
 
 fn topics(config: &Config, mistakes: &mut Mistakes) {
     let topics = &config.topics;
-    if topics.message_bytes_max > config.connections.message_bytes_max {
-        mistakes.push("topics.message_bytes_max", "must be at most connections.message_bytes_max");
-    }
     let is_prefix = |prefix: &str| prefix.bytes().all(Topic::allows) && !prefix.starts_with("request:");
     let expected = "must be how names of topics begin: letters, digits and . _ : @ ~ -, and not request:";
     for prefix in topics.server_only_prefixes.iter().filter(|prefix| !is_prefix(prefix)) {
@@ -379,7 +376,8 @@ impl Config {
             subscriptions_max: self.connections.subscriptions_max,
             tenant_topics_max: topics.tenant_topics_max,
             topics_max: topics.topics_max,
-            message_bytes_max: topics.message_bytes_max,
+            // Nobody can send a larger one.
+            message_bytes_max: topics.message_bytes_max.min(self.connections.message_bytes_max),
             tenant_memory_bytes_max: topics.tenant_memory_bytes_max,
             memory_bytes_max: topics.memory_bytes_max,
             tenant_stored_bytes_max: topics.tenant_stored_bytes_max,

@@ -311,7 +311,7 @@ pub(crate) struct Topics {
     pub(crate) histories: BTreeMap<String, TopicHistory>,
     /// How the names of topics begin that only the server publishes to, such as "activity.".
     pub(crate) server_only_prefixes: Vec<String>,
-    /// The largest message.
+    /// The largest message; never more than connections.message_bytes_max.
     pub(crate) message_bytes_max: usize,
     /// How many topics are in use at once, in all tenants.
     pub(crate) topics_max: u64,
