@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use serde::Deserialize;
@@ -58,8 +59,7 @@ impl Setup {
 
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Server {
-        let any = Addresses { listen: "127.0.0.1:0".into(), admin: "127.0.0.1:0".into() };
-        let mut server = self.at(any);
+        let mut server = self.prepared();
         server.restart().await;
         server
     }
@@ -67,11 +67,8 @@ impl Setup {
     /// Has all of it ready, at ports that are free just now: clients may try to connect already.
     #[must_use]
     pub fn prepared(self) -> Server {
-        // Both are bound at once, so that they differ.
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let (listen, admin) = (free(), free());
-        let address = |of: &std::net::TcpListener| of.local_addr().expect("bound").to_string();
-        self.at(Addresses { listen: address(&listen), admin: address(&admin) })
+        let address = || format!("127.0.0.1:{}", free_port());
+        self.at(Addresses { listen: address(), admin: address() })
     }
 
     fn at(self, addresses: Addresses) -> Server {
@@ -81,6 +78,23 @@ impl Setup {
             .variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN)
             .open_files(self.open_files_max);
         Server { folder, shell, settings: self.settings, process: None, addresses }
+    }
+}
+
+/// A port that is free just now, and stays so while a server is dead that comes back to it: none of those that the
+/// system gives to whoever connects, which begin at 32768.
+fn free_port() -> u16 {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other processes begin elsewhere.
+    let begin = std::process::id().wrapping_mul(97) % u32::from(COUNT);
+    let begin = u16::try_from(begin).expect("below the count");
+    loop {
+        let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
