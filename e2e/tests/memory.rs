@@ -1,6 +1,6 @@
 //! What a server holds in memory: every bound has its gauge, and an idle connection costs little.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde_json::json;
 use streamer_e2e::{issuer::Issuer, patience::until, peer::Peer, scenario::Place as _};
@@ -31,6 +31,11 @@ fn rows(page: &str) -> Vec<(&str, &str)> {
     .collect()
 }
 
+/// The names of the gauges that are shown.
+fn gauges(metrics: &str) -> BTreeSet<&str> {
+    metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge")).collect()
+}
+
 #[tokio::test]
 async fn every_bound_has_its_gauge_and_its_setting() {
     let authority = Authority::new();
@@ -41,16 +46,21 @@ async fn every_bound_has_its_gauge_and_its_setting() {
     assert!(rows.len() > 15, "{rows:?}");
     let listed: BTreeSet<_> = rows.iter().flat_map(|(_, gauge)| quoted(gauge)).collect();
 
-    let shown = until("all gauges are there", async || {
-        let metrics = server.inspect("/metrics").await.text();
-        // Measured every few seconds.
-        metrics.contains("\nstreamer_requests_open ").then_some(metrics)
-    })
-    .await;
-    let gauges = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"));
-    let gauges: BTreeSet<_> = gauges.collect();
-    let missing: Vec<_> = listed.difference(&gauges).collect();
-    assert!(missing.is_empty(), "listed, and not shown: {missing:?}");
+    // Some are measured every few seconds.
+    let mut missing = Vec::new();
+    let waiting = async {
+        loop {
+            let metrics = server.inspect("/metrics").await.text();
+            missing = listed.iter().filter(|gauge| !gauges(&metrics).contains(**gauge)).copied().collect();
+            if missing.is_empty() {
+                break metrics;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let shown = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    let shown = shown.unwrap_or_else(|_| panic!("listed, and not shown: {missing:?}"));
+    let gauges = gauges(&shown);
     let unlisted: Vec<_> = gauges.difference(&listed).collect();
     assert!(unlisted.is_empty(), "shown, and not listed: {unlisted:?}");
 
