@@ -30,9 +30,12 @@ mod token;
 mod topics;
 mod urls;
 
-use std::{io::Write as _, path::Path};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
-use streamer_e2e::{command::Shell, server::Setup};
+use streamer_e2e::{aws::Clients, command::Shell, server::Setup};
 
 /// Built by cargo before these tests.
 const BINARY: &str = env!("CARGO_BIN_EXE_streamer-under-test");
@@ -59,6 +62,20 @@ fn skipped(missing: &str) {
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
     // Past the capture of what tests print.
     writeln!(std::io::stderr(), "skipped: {missing}").expect("standard error is open");
+}
+
+/// Where `cargo xtask setup` puts what is not ours.
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools")
+}
+
+/// boto3 and the AWS command line. Without them a test is skipped, but for CI.
+fn aws_clients(folder: &Path) -> Option<Clients> {
+    let found = Clients::find(&tools(), folder);
+    if found.is_none() {
+        skipped("boto3 and the AWS command line are missing: `cargo xtask setup aws-clients`");
+    }
+    found
 }
 
 /// A file of `deploy/`.

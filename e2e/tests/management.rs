@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use streamer_e2e::{
-    aws::{Called, Clients, Key},
+    aws::{Called, Key},
     peer::{Peer, Said},
     scenario::Place as _,
     server::{Server, Setup},
 };
 
-use crate::{BINARY, server};
+use crate::{aws_clients, server};
 
 const ACME: Key = Key { id: "AKACME", secret: "the-secret-access-key-of-acme-0000000001" };
 const ALL: Key = Key { id: "AKALL", secret: "the-secret-access-key-for-everybody-0002" };
@@ -63,7 +63,7 @@ async fn heard_nothing(peer: &mut Peer) {
 #[tokio::test]
 async fn boto3_sends_shows_and_closes() {
     let server = keyed().start().await;
-    let Some(clients) = Clients::find(BINARY, server.folder()) else { return };
+    let Some(clients) = aws_clients(server.folder()) else { return };
     let mut ada = server.peer("ada", "acme").await;
     let mut eve = server.peer("eve", "globex").await;
     let (id, hers) = (connected(&server, "acme").await, connected(&server, "globex").await);
@@ -153,7 +153,7 @@ async fn the_documentation_works_as_it_is_written() {
     let told = shell.variable(variable, ACME.secret).run(check).await.succeeded();
     assert!(told.contains("valid"), "{told}");
 
-    let Some(clients) = Clients::find(BINARY, server.folder()) else { return };
+    let Some(clients) = aws_clients(server.folder()) else { return };
     let mut ada = server.peer("ada", "acme").await;
     let id = connected(&server, "acme").await;
     assert_eq!(clients.sh(ACME, &id, &documented("sh", &server)).await.succeeded(), "");
@@ -168,7 +168,7 @@ async fn the_documentation_works_as_it_is_written() {
 #[tokio::test]
 async fn the_aws_command_line_sends_shows_and_closes() {
     let server = keyed().start().await;
-    let Some(clients) = Clients::find(BINARY, server.folder()) else { return };
+    let Some(clients) = aws_clients(server.folder()) else { return };
     let mut ada = server.peer("ada", "acme").await;
     let id = connected(&server, "acme").await;
     let endpoint = format!("{}/prod", server.http_url().expect("it has one"));

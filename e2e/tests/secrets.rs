@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde_json::json;
 use streamer_e2e::{
-    aws::Clients,
     http,
     issuer::Issuer,
     patience::until,
@@ -16,7 +15,7 @@ use streamer_e2e::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::{BINARY, server, tls::Authority};
+use crate::{aws_clients, server, tls::Authority};
 
 /// Stands in every payload, and nowhere else.
 const PAYLOAD: &str = "for-the-client-alone-4711";
@@ -142,7 +141,7 @@ async fn use_it(server: &Server) -> Vec<String> {
 
 /// Sends to a connection as clients of AWS do, signed well and badly; without such a client, not at all.
 async fn manage_connections(server: &Server) {
-    let Some(clients) = Clients::find(BINARY, server.folder()) else { return };
+    let Some(clients) = aws_clients(server.folder()) else { return };
     let mut peer = server.peer("eve", "managed").await;
     let listed = server.inspect("/v1/connections?tenant=managed").await.json();
     let endpoint = server.http_url().expect("it has one");

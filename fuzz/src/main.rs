@@ -9,7 +9,7 @@ use streamer_fuzz::{Found, Limit, Target, hunt, mutated, replay, targets};
 #[derive(Parser)]
 #[command(name = "cargo xtask fuzz", about = "Bytes that nobody should send, and what comes of them")]
 struct Cli {
-    /// One of frames, requests, answers, tokens, key_sets, configuration, rows and pages; all unless said
+    /// One of frames, requests, answers, tokens, signatures, key_sets, configuration, rows and pages; all unless said
     target: Option<String>,
     /// How long each is run
     #[arg(long, default_value_t = 60)]

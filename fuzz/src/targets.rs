@@ -6,6 +6,7 @@ mod frames;
 mod key_sets;
 mod records;
 mod requests;
+mod signatures;
 mod template;
 mod tokens;
 
@@ -15,6 +16,7 @@ pub use frames::{Door, Frames};
 pub use key_sets::KeySets;
 pub use records::{Ask, Pages, Rows};
 pub use requests::Requests;
+pub use signatures::{Signatures, Signed};
 pub use tokens::{Tokens, Verify};
 
 use crate::Target;
@@ -27,6 +29,7 @@ pub fn all() -> Vec<Box<dyn Target>> {
         Box::new(Requests::default()),
         Box::new(Answers::default()),
         Box::new(Tokens::default()),
+        Box::new(Signatures::default()),
         Box::new(KeySets::default()),
         Box::new(Configuration::default()),
         Box::new(Rows::default()),

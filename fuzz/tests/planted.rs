@@ -7,7 +7,7 @@ use streamer_auth::{Identity, Rejected, SourceError, jwks};
 use streamer_engine::store::Fingerprint;
 use streamer_fuzz::{
     Found, Limit, Target, hunt,
-    targets::{Answers, Configuration, Door, Frames, KeySets, Pages, Requests, Rows, Tokens},
+    targets::{Answers, Configuration, Door, Frames, KeySets, Pages, Requests, Rows, Signatures, Tokens},
 };
 use streamer_protocol::{Action, Json, Request, ServerFrame, TenantId, UserId};
 use tokio::{
@@ -91,6 +91,17 @@ fn a_verifier_that_forgets_the_signature() {
         })
     });
     finds(&mut target, "nobody issued");
+}
+
+#[test]
+fn a_signature_that_need_not_cover_the_body() {
+    // As those who take a client's own word for the hash do.
+    let mut target = Signatures::default();
+    for signed in target.examples() {
+        assert_eq!(target.take(&signed), Ok(()));
+    }
+    target.signed = |verifier, request, _, now| verifier.read(request, now)?.verify(b"{\"a\":1}").map(drop);
+    finds(&mut target, "nobody signed");
 }
 
 #[test]
