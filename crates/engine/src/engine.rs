@@ -201,7 +201,7 @@ impl Engine {
             }
         };
         let core = Arc::clone(core);
-        self.core.tasks.spawn(async move { core.catch_up(&listener, after, ended).await });
+        self.core.spawn(async move { core.catch_up(&listener, after, ended).await });
         Ok(true)
     }
 

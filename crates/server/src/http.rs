@@ -18,6 +18,7 @@ pub(crate) mod problem;
 mod requests;
 mod settings;
 mod submit;
+mod topics;
 mod usage;
 mod visit;
 
@@ -29,7 +30,7 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     middleware::{self, Next},
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 
 pub(crate) use allowance::Allowances;
@@ -45,6 +46,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, prefix: &str) -> Router<Arc<Shared>> 
         .route(&at("requests"), get(requests::list).post(submit::submit))
         .route(&at("requests/{id}"), get(requests::show).delete(requests::cancel))
         .route(&at("requests/{id}/events"), get(events::events))
+        .route(&at("topics/{topic}"), post(topics::publish))
         .route(&at("usage"), get(usage::usage))
         .route(&at("artifacts/{id}"), get(artifact::get))
         .route(&at("openapi.json"), get(async || Json(&*openapi::OPENAPI)))

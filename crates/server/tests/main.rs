@@ -16,6 +16,7 @@ mod http_cors;
 mod http_events;
 mod http_requests;
 mod http_slow;
+mod http_topics;
 mod keys;
 mod leaving;
 mod management;

@@ -8,9 +8,11 @@ use schemars::{
 };
 use serde_json::{Map, Value, json};
 use streamer_engine::{CancelView, RequestView};
-use streamer_protocol::{Acknowledgment, Complete, Request, RequestId, Response, ServerFrame};
+use streamer_protocol::{
+    Acknowledgment, Complete, Published, Request, RequestId, Response, ServerFrame, Topic,
+};
 
-use super::{events, problem::Problem, requests, usage::UsageView};
+use super::{events, problem::Problem, requests, topics, usage::UsageView};
 
 /// What this door offers.
 pub(super) static OPENAPI: LazyLock<Value> = LazyLock::new(document);
@@ -84,9 +86,13 @@ fn document() -> Value {
             "delete": cancel(&mut types),
         },
         "/v1/requests/{id}/events": { "parameters": [id(&mut types)], "get": listen(&mut types) },
+        "/v1/topics/{topic}": {
+            "parameters": [path_parameter("topic", types.of::<Topic>(), "The topic, percent-encoded.")],
+            "post": publish(&mut types),
+        },
         "/v1/usage": { "get": usage(&mut types) },
         "/v1/artifacts/{id}": {
-            "parameters": [path_parameter(json!({ "type": "string" }), "As the result of a request names it.")],
+            "parameters": [path_parameter("id", json!({ "type": "string" }), "As the result of a request names it.")],
             "get": artifact(),
         },
         "/v1/openapi.json": { "get": described("describeHttp", "This document") },
@@ -217,6 +223,22 @@ fn listen(types: &mut Types) -> Value {
     )
 }
 
+fn publish(types: &mut Types) -> Value {
+    let mut answer = types.frame::<Response>("response");
+    answer["properties"]["data"] = types.of::<Published>();
+    operation(
+        "publish",
+        "Send a message to those who are subscribed to a topic",
+        json!({
+            "requestBody": {
+                "required": true,
+                "content": { JSON: { "schema": types.of::<topics::Message>() } },
+            },
+        }),
+        [("200", content("Where the message is in its topic.", answer))],
+    )
+}
+
 fn usage(types: &mut Types) -> Value {
     let figures = content("The figures.", types.of::<UsageView>());
     operation("showUsage", "What one's tenant has, and may have", json!({}), [("200", figures)])
@@ -254,11 +276,11 @@ fn content(description: &str, schema: Value) -> Value {
 }
 
 fn id(types: &mut Types) -> Value {
-    path_parameter(types.of::<RequestId>(), "The request's id, percent-encoded.")
+    path_parameter("id", types.of::<RequestId>(), "The request's id, percent-encoded.")
 }
 
-fn path_parameter(schema: Value, description: &str) -> Value {
-    json!({ "name": "id", "in": "path", "required": true, "description": description, "schema": schema })
+fn path_parameter(name: &str, schema: Value, description: &str) -> Value {
+    json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema })
 }
 
 fn header(name: &str, description: &str) -> Value {

@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use streamer_auth::Identity;
-use streamer_protocol::{ErrorBody, ErrorCode, ErrorFrame, RequestId};
+use streamer_protocol::{ErrorBody, ErrorCode, ErrorFrame, Request as Message, RequestId};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
@@ -43,8 +43,24 @@ enum Outcome {
 
 /// `POST /v1/requests`.
 pub(super) async fn submit(State(shared): Door, request: Request) -> Response {
+    let read = |text: &str| {
+        Message::parse(text).map_err(|invalid| {
+            let id = invalid.id.clone();
+            Box::new(problem::of_request(StatusCode::BAD_REQUEST, invalid.into(), id, None))
+        })
+    };
+    take(&shared, request, "", read).await
+}
+
+/// Takes a call whose body `read` makes a message of. The paths of fields that are wrong are told without `before`.
+pub(super) async fn take(
+    shared: &Arc<Shared>,
+    request: Request,
+    before: &str,
+    read: impl FnOnce(&str) -> Result<Message, Box<Response>>,
+) -> Response {
     let (mut parts, body) = request.into_parts();
-    let admitted = match admit(&shared, &mut parts).await {
+    let admitted = match admit(shared, &mut parts).await {
         Ok(admitted) => admitted,
         Err(refused) => {
             body::linger(&parts.headers, body).await;
@@ -57,8 +73,16 @@ pub(super) async fn submit(State(shared): Door, request: Request) -> Response {
         Err(refused) => return *refused,
     };
     let wait = prefer::wait(&parts.headers, settings.http.wait_max);
-    let mut response = match call(&shared, admitted, &text, wait).await {
-        Ok(outcome) => answered(outcome, parts.uri.path()),
+    let message = std::str::from_utf8(&text).map_err(|_| {
+        let error = ErrorBody::new(ErrorCode::ValidationError, "the body is not UTF-8");
+        Box::new(problem(error))
+    });
+    let outcome = match message.and_then(read) {
+        Ok(message) => call(shared, admitted, message, wait).await,
+        Err(refused) => Err(refused),
+    };
+    let mut response = match outcome {
+        Ok(outcome) => answered(outcome, parts.uri.path(), before),
         Err(refused) => *refused,
     };
     if let Some(wait) = wait {
@@ -89,18 +113,11 @@ async fn admit(shared: &Arc<Shared>, parts: &mut Parts) -> Result<Admitted, Box<
 async fn call(
     shared: &Shared,
     admitted: Admitted,
-    text: &[u8],
+    mut message: Message,
     wait: Option<Duration>,
 ) -> Result<Outcome, Box<Response>> {
     let Admitted { identity, room, key } = admitted;
-    let refuse = |error| Box::new(problem(error));
-    let not_text = |_| refuse(ErrorBody::new(ErrorCode::ValidationError, "the body is not UTF-8"));
-    let text = std::str::from_utf8(text).map_err(not_text)?;
-    let mut message = streamer_protocol::Request::parse(text).map_err(|invalid| {
-        let id = invalid.id.clone();
-        Box::new(problem::of_request(StatusCode::BAD_REQUEST, invalid.into(), id, None))
-    })?;
-    message.id = idempotency::agreed(key, message.id).map_err(refuse)?;
+    message.id = idempotency::agreed(key, message.id).map_err(|error| Box::new(problem(error)))?;
 
     let visit = Visit::begin(shared, &identity);
     if let Some(answer) = shared.engine.submit(&visit.session, room, message) {
@@ -134,7 +151,7 @@ async fn call(
     }
 }
 
-fn answered(outcome: Outcome, path: &str) -> Response {
+fn answered(outcome: Outcome, path: &str, before: &str) -> Response {
     let (heard, stored) = match outcome {
         Outcome::Answered(heard) => (heard, false),
         Outcome::Stored(heard) => (heard, true),
@@ -145,7 +162,10 @@ fn answered(outcome: Outcome, path: &str) -> Response {
     };
     let mut response = match heard.kind {
         Kind::Error => {
-            let ErrorFrame { request_id, seq, error, .. } = heard.error();
+            let ErrorFrame { request_id, seq, mut error, .. } = heard.error();
+            for field in error.details.iter_mut().flat_map(|details| &mut details.fields) {
+                field.path = field.path.strip_prefix(before).unwrap_or(&field.path).to_owned();
+            }
             problem::of_request(answer::status_of(error.code), error, request_id, seq)
         }
         Kind::Acknowledgment => json(StatusCode::ACCEPTED, heard.text.clone()),
