@@ -414,7 +414,7 @@ pub(crate) async fn publish(
     }
     let publishing = Arc::clone(core);
     // In a task of its own: the caller may go away at any moment, but what is kept must be told.
-    let publishing = core.tasks.spawn(async move { topics::publish_message(&publishing, publication).await });
+    let publishing = core.spawn(async move { topics::publish_message(&publishing, publication).await });
     publishing.await.unwrap_or_else(|_| Err(refusal(core, &ErrorKind::Closed.into())))
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn store(
         let (answer, answered) = oneshot::channel();
         outbox.waiting.push_back(Waiting { message, answer });
         if !std::mem::replace(&mut outbox.attended, true) {
-            core.tasks.spawn(attend(Arc::clone(core), Arc::clone(&topic)));
+            core.spawn(attend(Arc::clone(core), Arc::clone(&topic)));
         }
         break answered;
     };
