@@ -11,6 +11,18 @@ use crate::{
     workspace::Workspace,
 };
 
+type SetUp = fn(&Workspace) -> Result<()>;
+
+/// What the tests of these packages use beside the toolchain.
+const SET_UP: &[(&[&str], &str, SetUp)] = &[
+    (&["streamer-e2e"], "proxies", |workspace| debian::PROXIES.prepare(workspace)),
+    (&["streamer-e2e"], "the clients of AWS", aws_clients::install),
+    (&["streamer-e2e"], "handlers in other languages", handlers::install),
+    (&["streamer-server"], "the validators of docs/*.json", documents::prepare),
+    (&["streamer-servers", "streamer-source-postgres"], "postgres", servers::postgres),
+    (&["streamer-servers", "streamer-sink-mongodb"], "mongodb", servers::mongodb),
+];
+
 /// Runs the workspace's tests, or those of the packages that `args` name, and goes on after a failure.
 ///
 /// What the tests use beside the toolchain is set up first, where it can be had. A test that lacks a component says
@@ -19,32 +31,12 @@ pub(crate) fn test(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let concerns = |names: &[&str]| {
         !names_packages(args) || args.iter().any(|arg| names.iter().any(|name| arg.contains(name)))
     };
-    let not_set_up = |what: &str, e: anyhow::Error| println!("not set up: {what} ({e:#})");
-    if concerns(&["streamer-e2e"]) {
-        if let Err(e) = debian::PROXIES.prepare(workspace) {
-            not_set_up("proxies", e);
+    for (packages, what, set_up) in SET_UP {
+        if concerns(packages)
+            && let Err(e) = set_up(workspace)
+        {
+            println!("not set up: {what} ({e:#})");
         }
-        if let Err(e) = aws_clients::install(workspace) {
-            not_set_up("the clients of AWS", e);
-        }
-        if let Err(e) = handlers::install(workspace) {
-            not_set_up("handlers in other languages", e);
-        }
-    }
-    if concerns(&["streamer-server"])
-        && let Err(e) = documents::prepare(workspace)
-    {
-        not_set_up("the validators of docs/*.json", e);
-    }
-    if concerns(&["streamer-servers", "streamer-source-postgres"])
-        && let Err(e) = servers::postgres(workspace)
-    {
-        not_set_up("postgres", e);
-    }
-    if concerns(&["streamer-servers", "streamer-sink-mongodb"])
-        && let Err(e) = servers::mongodb(workspace)
-    {
-        not_set_up("mongodb", e);
     }
     let mut command = cargo(workspace.root());
     command.args(["test", "--no-fail-fast"]);

@@ -72,10 +72,6 @@ pub(crate) async fn claimed(core: Arc<Core>, claim: Claim) {
         settle(&run, &lease, ended).await;
     }
     drop(entered);
-    if route.running_max.is_some() {
-        // The action has room for another.
-        core.wake.notify_one();
-    }
     metrics::histogram!("streamer_attempt_duration_seconds", "action" => run.action.as_str().to_owned())
         .record(started.elapsed().as_secs_f64());
 }

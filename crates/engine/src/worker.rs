@@ -67,10 +67,15 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
                 Some(slot) => slot,
                 None => Arc::clone(&slots).try_acquire_owned().expect("only this loop takes slots"),
             };
-            let running = drive::claimed(Arc::clone(&core), claim);
+            let is_bounded = core.running_max.of(&claim.record.summary.action).is_some();
+            let working = Arc::clone(&core);
             core.tasks.spawn(async move {
-                running.await;
+                drive::claimed(Arc::clone(&working), claim).await;
                 drop(slot);
+                if is_bounded {
+                    // Whatever it came to, its action has room for another.
+                    working.wake.notify_one();
+                }
             });
         }
         drop(first);

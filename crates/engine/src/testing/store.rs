@@ -3,7 +3,9 @@
 mod artifacts;
 mod connections;
 mod outbox;
+mod request;
 mod requests;
+mod share;
 mod topics;
 
 use std::collections::BTreeSet;
@@ -13,9 +15,7 @@ use parking_lot::Mutex;
 use streamer_protocol::{Action, ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 
 use self::{
-    artifacts::StoredArtifacts,
-    connections::StoredConnections,
-    requests::{Kept, StoredRequests},
+    artifacts::StoredArtifacts, connections::StoredConnections, requests::StoredRequests, share::Kept,
     topics::StoredTopics,
 };
 use crate::store::{

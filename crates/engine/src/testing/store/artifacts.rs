@@ -4,7 +4,7 @@ use std::{collections::HashMap, io::Cursor};
 
 use streamer_protocol::{TenantId, Timestamp, UserId};
 
-use super::requests::Kept;
+use super::share::Kept;
 use crate::store::{Artifact, ArtifactBody, ArtifactId, ErrorKind, NewArtifact, Quota, Result};
 
 #[derive(Default)]

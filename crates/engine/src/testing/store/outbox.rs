@@ -4,10 +4,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use streamer_protocol::{Action, Timestamp};
 
-use super::{
-    page_of, read_cursor,
-    requests::{Stored, StoredRequests},
-};
+use super::{page_of, read_cursor, request::Stored, requests::StoredRequests};
 use crate::store::{
     Announcement, Error, ErrorKind, GivenUp, OutboxDepth, Page, PageQuery, RequestKey, Result, Summary,
     ToAnnounce,
