@@ -5,6 +5,7 @@
 //! memory. The other holds the lock that makes this process the only reader, keeps a small table of what was ever
 //! confirmed, and beats. A snapshot has a third.
 
+mod approach;
 mod check;
 mod connection;
 mod error;
