@@ -61,7 +61,7 @@ pub(crate) async fn serve(folder: &Path, public_key: &Path, listener: TcpListene
     // As the binary does it.
     let threads =
         tokio::runtime::Builder::new_multi_thread().worker_threads(HANDLER_THREADS).enable_all().build()?;
-    let handlers = Handlers::on(threads.handle().clone());
+    let handlers = Handlers::on(HANDLER_THREADS, threads.handle().clone());
     let ports = Ports { handlers, ..Ports::new(store, Arc::new(hub.clone())) };
     let crowd = Arc::<OnceLock<Crowd>>::default();
     let engine = Engine::new(ports, routes(&crowd), WorkerId::new("bench"), limits());

@@ -4,19 +4,29 @@
 //! that waits. On threads of its own it holds up other handlers at worst, and only once all of these threads are
 //! kept; sockets, leases, timeouts and the store go on in any case.
 
-use std::{collections::HashMap, future::poll_fn, pin::pin, sync::Arc, time::Duration};
+mod pool;
 
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use streamer_protocol::Json;
 use tokio::{
     runtime::Handle,
-    sync::oneshot,
-    task::JoinHandle,
-    time::{Instant, timeout},
+    sync::{Notify, oneshot},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::pool::{LOOK_EVERY, Pool};
 use crate::{Failure, core::Core, run::Run, session::Session};
 
 /// From when on a handler that does not give its thread back is told of.
@@ -31,18 +41,20 @@ pub struct Handlers(Option<Threads>);
 
 #[derive(Debug, Clone)]
 struct Threads {
-    theirs: Handle,
+    pool: Arc<Pool>,
     engines: Handle,
 }
 
 impl Handlers {
-    /// On the threads of another runtime. Called inside the engine's.
+    /// On at most so many threads of their own, inside of another runtime: that is where their timers and sockets
+    /// are, and the tasks that they spawn. Called inside the engine's.
     ///
     /// # Panics
     /// Outside of a runtime.
     #[must_use]
-    pub fn on(theirs: Handle) -> Self {
-        Self(Some(Threads { theirs, engines: Handle::current() }))
+    pub fn on(threads_max: usize, theirs: Handle) -> Self {
+        let pool = Arc::new(Pool::new(theirs, threads_max));
+        Self(Some(Threads { pool, engines: Handle::current() }))
     }
 
     /// The runtime that the engine is to name for its own tasks, if it may be called from another.
@@ -85,7 +97,11 @@ impl Turn {
 
 /// The handlers that have begun on threads of their own, also those that were given up and have not noticed yet.
 #[derive(Default)]
-pub(crate) struct Begun(Mutex<HashMap<u64, Arc<Handling>>>);
+pub(crate) struct Begun {
+    handling: Mutex<HashMap<u64, Arc<Handling>>>,
+    /// Fires when there is a first one.
+    first: Notify,
+}
 
 struct Handling {
     run: Arc<Run>,
@@ -103,31 +119,33 @@ impl Begun {
     fn enter(&self, handling: &Arc<Handling>) -> Entered<'_> {
         // Its place in memory is nobody else's while it is there.
         let number = Arc::as_ptr(handling).addr() as u64;
-        self.0.lock().insert(number, Arc::clone(handling));
+        let mut all = self.handling.lock();
+        if all.is_empty() {
+            self.first.notify_one();
+        }
+        all.insert(number, Arc::clone(handling));
         Entered { begun: self, number }
+    }
+
+    /// Waits until there is a handler.
+    async fn any(&self) {
+        while self.handling.lock().is_empty() {
+            self.first.notified().await;
+        }
     }
 
     fn kept(&self, now: Instant) -> Vec<(Arc<Handling>, Instant)> {
         let long = |handling: &Arc<Handling>| {
             let since = (*handling.kept.lock())?;
-            (now - since >= KEPT).then(|| (Arc::clone(handling), since))
+            (now.saturating_duration_since(since) >= KEPT).then(|| (Arc::clone(handling), since))
         };
-        self.0.lock().values().filter_map(long).collect()
+        self.handling.lock().values().filter_map(long).collect()
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.begun.0.lock().remove(&self.number);
-    }
-}
-
-/// Aborts a task when it is dropped. One that keeps its thread ends once it gives it back.
-struct Task(JoinHandle<Result<Json, Failure>>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
+        self.begun.handling.lock().remove(&self.number);
     }
 }
 
@@ -140,16 +158,15 @@ pub(crate) async fn process(
     turn: Option<Turn>,
     handling: impl Future<Output = Result<Json, Failure>> + Send + 'static,
 ) -> Result<Result<Json, Failure>, Panicked> {
-    let Some(Threads { theirs, .. }) = &run.core.handlers.0 else {
-        let handling = std::panic::AssertUnwindSafe(handling);
-        return futures_util::FutureExt::catch_unwind(handling).await.map_err(|_| Panicked);
+    let handling = AssertUnwindSafe(handling);
+    let Some(Threads { pool, .. }) = &run.core.handlers.0 else {
+        return handling.catch_unwind().await.map_err(|_| Panicked);
     };
-    let mut task = Task(theirs.spawn(watched(Arc::clone(run), turn, handling)));
-    match (&mut task.0).await {
-        Ok(handled) => Ok(handled),
-        Err(e) if e.is_panic() => Err(Panicked),
+    let handling = AssertUnwindSafe(watched(Arc::clone(run), turn, handling)).catch_unwind();
+    match pool.spawn(handling).fallible().await {
+        Some(handled) => handled.map_err(|_| Panicked),
         // Its threads are gone, and so is the process, soon.
-        Err(_) => std::future::pending().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -173,33 +190,59 @@ async fn watched<F: Future>(run: Arc<Run>, turn: Option<Turn>, handling: F) -> F
     .await
 }
 
-/// Tells of handlers that keep their threads, until `stop`.
+/// Replaces threads that handlers keep, and tells of those that are kept for long, until `stop`.
 pub(crate) async fn watch(core: Arc<Core>, stop: CancellationToken) {
-    let Some(Threads { theirs, .. }) = &core.handlers.0 else { return };
-    let threads = theirs.metrics().num_workers();
-    let shown = metrics::gauge!("streamer_handler_threads_kept");
-    shown.set(0.0);
-    // By the moment from which each has its thread, so that each time is told once.
-    let mut told: Vec<(Arc<Handling>, Instant)> = Vec::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(KEPT) => {}
+    const LOOKS_A_TELL: u32 = 25;
+    let Some(Threads { pool, .. }) = &core.handlers.0 else { return };
+    let at_work = metrics::gauge!("streamer_handler_threads_at_work");
+    let mut told = Told::new(pool.threads_max());
+    let watching = async {
+        for look in 1_u32.. {
+            if pool.is_calm() && told.is_empty() {
+                core.begun.any().await;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            at_work.set(pool.look() as f64);
+            if look % LOOKS_A_TELL == 0 {
+                told.tell(core.begun.kept(Instant::now()));
+            }
         }
-        let now = Instant::now();
-        let kept = core.begun.kept(now);
-        shown.set(kept.len() as f64);
+    };
+    stop.run_until_cancelled(watching).await;
+}
+
+/// Who was told of for keeping a thread for long.
+struct Told {
+    threads: usize,
+    shown: metrics::Gauge,
+    /// By the moment from which each has its thread, so that each time is told once.
+    told: Vec<(Arc<Handling>, Instant)>,
+}
+
+impl Told {
+    fn new(threads: usize) -> Self {
+        let shown = metrics::gauge!("streamer_handler_threads_kept");
+        shown.set(0.0);
+        Self { threads, shown, told: Vec::new() }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    fn tell(&mut self, kept: Vec<(Arc<Handling>, Instant)>) {
+        self.shown.set(kept.len() as f64);
         for (handling, since) in &kept {
-            if !told.iter().any(|(other, before)| Arc::ptr_eq(handling, other) && since == before) {
+            if !self.told.iter().any(|(other, before)| Arc::ptr_eq(handling, other) && since == before) {
                 warn!(
                     parent: &handling.run.span,
-                    kept_ms = (now - *since).as_millis() as u64,
+                    kept_ms = since.elapsed().as_millis() as u64,
                     threads_kept = kept.len(),
-                    threads,
+                    threads = self.threads,
                     "a handler keeps its thread: it should await, or block in `spawn_blocking`"
                 );
             }
         }
-        told = kept;
+        self.told = kept;
     }
 }

@@ -5,30 +5,15 @@ use std::{sync::Arc, thread, time::Duration};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use streamer_engine::{Context, Failure, Handlers, Router, Settings};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Handle;
 
 use crate::support::{Client, World, code, types};
 
-/// Threads for handlers, which are not waited for at the end.
-struct Threads(Option<Runtime>);
-
-impl Threads {
-    fn new(count: usize) -> Self {
-        Self(Some(Builder::new_multi_thread().worker_threads(count).enable_all().build().expect("threads")))
-    }
-
-    fn world(&self) -> World {
-        let handle = self.0.as_ref().expect("they run").handle();
-        let mut world = World::new();
-        world.handlers = Handlers::on(handle.clone());
-        world
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.0.take().expect("they run").shutdown_background();
-    }
+/// A world in which handlers have so many threads.
+fn world(threads: usize) -> World {
+    let mut world = World::new();
+    world.handlers = Handlers::on(threads, Handle::current());
+    world
 }
 
 async fn answers(client: &Client, count: usize) -> Vec<Value> {
@@ -42,7 +27,6 @@ async fn answers(client: &Client, count: usize) -> Vec<Value> {
 #[tokio::test]
 async fn messages_start_in_the_order_in_which_they_came() {
     const MESSAGES: usize = 300;
-    let threads = Threads::new(8);
     let started = Arc::new(Mutex::new(Vec::new()));
     let note = {
         let started = Arc::clone(&started);
@@ -55,7 +39,7 @@ async fn messages_start_in_the_order_in_which_they_came() {
         }
     };
     let routes = Router::new().action("note", note);
-    let node = threads.world().working("n", routes, Settings::default());
+    let node = world(8).working("n", routes, Settings::default());
     let client = node.connect("c", "ada").await;
     for n in 0..MESSAGES {
         client.ask(&n.to_string(), "note", json!(n)).await;
@@ -66,7 +50,6 @@ async fn messages_start_in_the_order_in_which_they_came() {
 
 #[tokio::test]
 async fn one_that_keeps_its_thread_is_timed_out_and_holds_up_no_message() {
-    let threads = Threads::new(2);
     let keep = |_: Context, _: Value| async {
         thread::sleep(Duration::from_secs(2));
         Ok::<_, Failure>(())
@@ -79,7 +62,7 @@ async fn one_that_keeps_its_thread_is_timed_out_and_holds_up_no_message() {
         .action("quick", |_: Context, n: u8| async move { Ok::<_, Failure>(n) })
         .action("panic", panic);
     let settings = Settings { cancel_grace: Duration::from_millis(10), ..Settings::default() };
-    let node = threads.world().working("n", routes, settings);
+    let node = world(2).working("n", routes, settings);
     let client = node.connect("c", "ada").await;
     client.ask("a", "keep", json!({})).await;
     client.ask("b", "quick", json!(7)).await;
@@ -87,4 +70,30 @@ async fn one_that_keeps_its_thread_is_timed_out_and_holds_up_no_message() {
     assert_eq!(types(&answers), ["response", "error"], "{answers:?}");
     assert_eq!(code(&answers[1]), "TIMEOUT");
     assert_eq!(code(&client.answer("c", "panic", json!({})).await), "INTERNAL_ERROR");
+}
+
+#[tokio::test]
+async fn as_many_may_keep_their_threads_as_there_are() {
+    const THREADS: usize = 12;
+    let barrier = Arc::new(std::sync::Barrier::new(THREADS));
+    // None goes on before all are there.
+    let meet = {
+        let barrier = Arc::clone(&barrier);
+        move |_: Context, _: Value| {
+            let barrier = Arc::clone(&barrier);
+            async move {
+                barrier.wait();
+                Ok::<_, Failure>(())
+            }
+        }
+    };
+    let routes = Router::new().action("meet", meet);
+    let settings = Settings { short_limit: Duration::from_secs(20), ..Settings::default() };
+    let node = world(THREADS).working("n", routes, settings);
+    let client = node.connect("c", "ada").await;
+    for n in 0..THREADS {
+        client.ask(&n.to_string(), "meet", json!({})).await;
+    }
+    let answers = answers(&client, THREADS).await;
+    assert!(types(&answers).iter().all(|answer| *answer == "response"), "{answers:?}");
 }
