@@ -14,6 +14,7 @@ mod full_disk;
 mod handlers;
 mod healthcheck;
 mod http;
+mod inherited;
 mod management;
 mod memory;
 mod once;

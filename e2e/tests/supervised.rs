@@ -67,6 +67,7 @@ async fn the_unit_leaves_time_to_drain_and_room_for_every_socket() {
             .unwrap_or_else(|| panic!("{name} is missing: {listing}"))
     };
     assert!(of_unit("TimeoutStopSec") >= default("drain.timeout_s") + 10);
+    assert!(of_unit("TimeoutStartSec") >= default("store.lock_timeout_s") + 10);
     assert!(of_unit("LimitNOFILE") >= 2 * default("listen.sockets_max"));
     let compose = deployed("compose.yaml");
     let grace =
