@@ -68,6 +68,9 @@ async fn a_handler_goes_on_from_its_checkpoint_after_the_server_was_killed() {
     );
     let asked = origin.asked(2).await;
     assert_eq!(asked[1].body["attempt"], 2);
+    // Out of the store: who asked is not there.
+    assert_eq!(asked[1].body["permissions"], json!(["read", "write"]));
+    assert_eq!(asked[1].header("streamer-permissions"), Some("read,write"));
     assert_eq!(asked[0].header("idempotency-key"), asked[1].header("idempotency-key"));
     server.stop().await;
 }
