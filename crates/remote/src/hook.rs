@@ -115,7 +115,8 @@ impl Hook {
             Ok(_) => "refused",
             Err(trouble) => trouble.reason(),
         };
-        metrics::counter!("streamer_connect_hook_requests_total", "outcome" => outcome).increment(1);
+        metrics::counter!("streamer_connect_hook_requests_total", "event" => event, "outcome" => outcome)
+            .increment(1);
         match asked {
             Ok((401, _)) => Err(Refused::Unauthorized),
             Ok((403, _)) => Err(Refused::Forbidden),
