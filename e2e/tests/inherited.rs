@@ -6,17 +6,18 @@ use std::{
     process::Stdio,
 };
 
+use futures_util::future::join_all;
 use serde_json::json;
 use streamer_e2e::{
     http,
     issuer::Issuer,
     patience::{until, within},
-    peer::Peer,
+    peer::{Peer, Refused, Said},
     promises::Heard,
     scenario::Place as _,
     server::Server,
 };
-use tokio::{net::TcpStream, process::Command};
+use tokio::{net::TcpStream, process::Command, sync::watch};
 use tokio_tungstenite::tungstenite::{client::IntoClientRequest as _, http::header::AUTHORIZATION};
 
 use crate::{folder, server, shell, skipped};
@@ -100,6 +101,49 @@ async fn a_new_process_holds_upgrades_until_the_old_one_has_let_go_of_the_store(
         enter(url, stream).await;
     };
     hands_over(server, coming).await;
+}
+
+/// Comes and goes until it is told to stop; how often it was let in, and how often sent elsewhere. Never is it refused.
+async fn come_and_go(url: String, stop: watch::Receiver<bool>) -> (u32, u32) {
+    let token = Issuer::shared().token("visitor", "acme");
+    let (mut let_in, mut sent_on) = (0, 0);
+    while !*stop.borrow() {
+        match Peer::try_connect(&url, Some(&token)).await {
+            Ok(mut peer) => {
+                peer.send("a", "ping", json!({})).await;
+                // An answer, or a farewell.
+                assert_ne!(peer.hear().await, Said::Broken);
+                let_in += 1;
+            }
+            // It was accepted just before the process was told to stop.
+            Err(Refused::Answered { status: 503, .. }) => sent_on += 1,
+            Err(refused) => panic!("{refused:?}"),
+        }
+    }
+    (let_in, sent_on)
+}
+
+#[tokio::test]
+async fn while_processes_follow_each_other_nobody_is_refused() {
+    const TIMES: usize = 5;
+    let mut server = server().keeping_socket().start().await;
+    let (stop, stopped) = watch::channel(false);
+    let visiting = (0..4).map(|_| come_and_go(server.ws_url(), stopped.clone()));
+    let visiting = join_all(visiting);
+    let following = async {
+        for _ in 0..TIMES {
+            let ended = server.hand_over().await;
+            assert!(ended.success(), "{ended}");
+        }
+        stop.send(true).expect("the visitors live");
+    };
+    let (visits, ()) = tokio::join!(visiting, following);
+    let let_in: u32 = visits.iter().map(|(let_in, _)| let_in).sum();
+    let sent_on: u32 = visits.iter().map(|(_, sent_on)| sent_on).sum();
+    assert!(let_in as usize > TIMES, "only {let_in} were let in: the test proves nothing");
+    // Of each visitor at most one connection can have been on its way in.
+    assert!(sent_on as usize <= 4 * TIMES, "{sent_on} were sent elsewhere, {let_in} let in");
+    server.stop().await;
 }
 
 #[tokio::test]
