@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Output, Stdio},
 };
@@ -81,6 +82,30 @@ impl Shell {
         }
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// The same, started as systemd would with a socket of this name that it listens on.
+    pub fn passing<S: AsRef<OsStr>>(
+        &self,
+        socket: impl Into<OwnedFd>,
+        name: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let plain = self.command(arguments);
+        let plain = plain.as_std();
+        let mut command = Command::new("sh");
+        // The process's number is known to none but itself: it stays the same from the shell to the program.
+        let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\" 3<&0 </dev/null";
+        command.args(["-c", script]).arg(plain.get_program()).args(plain.get_args());
+        for (variable, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(variable, value),
+                None => command.env_remove(variable),
+            };
+        }
+        command.env("LISTEN_FDNAMES", name).current_dir(&self.folder).kill_on_drop(true);
+        command.stdin(Stdio::from(socket.into()));
         command
     }
 

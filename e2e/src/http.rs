@@ -68,6 +68,18 @@ pub async fn call(
     answered.unwrap_or_else(|| panic!("{method} {path}: the address is not served"))
 }
 
+/// Calls a path with these headers, and no token among them unless they have one.
+pub async fn call_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> Answer {
+    let stream = within("a connection", TcpStream::connect(address)).await.expect("the address is served");
+    exchange(stream, &request_with(&address.to_string(), method, path, headers, body)).await
+}
+
 /// One call, where nobody may be there to answer it.
 pub async fn try_call(
     address: SocketAddr,
@@ -81,11 +93,23 @@ pub async fn try_call(
 }
 
 fn request(host: &str, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> String {
-    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let headers: Vec<_> = bearer.iter().map(|bearer| ("Authorization", bearer.as_str())).collect();
+    request_with(host, method, path, &headers, body)
+}
+
+fn request_with(
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> String {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let body = body.map(Value::to_string).unwrap_or_default();
     let length = body.len();
     format!(
-        "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{token}Content-Type: application/json\r\n\
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}Content-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     )
 }

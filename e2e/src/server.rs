@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -34,13 +34,14 @@ pub struct Setup {
     binary: PathBuf,
     settings: Vec<(String, String)>,
     open_files_max: Option<u32>,
+    keeps_socket: bool,
 }
 
 impl Setup {
     /// Runs this binary.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), settings: Vec::new(), open_files_max: None }
+        Self { binary: binary.into(), settings: Vec::new(), open_files_max: None, keeps_socket: false }
     }
 
     /// With one more setting.
@@ -54,6 +55,13 @@ impl Setup {
     #[must_use]
     pub fn open_files(mut self, max: u32) -> Self {
         self.open_files_max = Some(max);
+        self
+    }
+
+    /// With a socket that is there before its first life, and goes on listening between them.
+    #[must_use]
+    pub fn keeping_socket(mut self) -> Self {
+        self.keeps_socket = true;
         self
     }
 
@@ -77,7 +85,9 @@ impl Setup {
         let shell = Shell::new(&self.binary, folder.path())
             .variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN)
             .open_files(self.open_files_max);
-        Server { folder, shell, settings: self.settings, process: None, addresses }
+        let socket =
+            self.keeps_socket.then(|| TcpListener::bind(&addresses.listen).expect("the port is free"));
+        Server { folder, shell, settings: self.settings, socket, process: None, addresses }
     }
 }
 
@@ -92,7 +102,7 @@ fn free_port() -> u16 {
     let begin = u16::try_from(begin).expect("below the count");
     loop {
         let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
@@ -104,6 +114,7 @@ pub struct Server {
     folder: TempDir,
     shell: Shell,
     settings: Vec<(String, String)>,
+    socket: Option<TcpListener>,
     process: Option<Child>,
     addresses: Addresses,
 }
@@ -118,6 +129,7 @@ struct Addresses {
 async fn start(
     shell: &Shell,
     settings: &[(String, String)],
+    socket: Option<&TcpListener>,
     at: &Addresses,
 ) -> Result<(Child, Addresses), ExitStatus> {
     let folder = shell.folder();
@@ -126,7 +138,11 @@ async fn start(
         std::fs::remove_file(&ready).expect("the folder is ours");
     }
     let log = File::options().create(true).append(true).open(log_path(folder)).expect("the folder is ours");
-    let mut command = shell.command(["serve", "--demo", "--listen", &at.listen, "--admin", &at.admin]);
+    let serve = ["serve", "--demo", "--listen", &at.listen, "--admin", &at.admin];
+    let mut command = match socket {
+        None => shell.command(serve),
+        Some(socket) => shell.passing(socket.try_clone().expect("a second handle"), "listen", serve),
+    };
     command
         .args(["--store", "streamer.db", "--public-key-file", "public.pem", "--ready-file", "ready.json"])
         .args(["--set", "demo.data_dir=data", "--set", "logs.format=json"]);
@@ -235,9 +251,19 @@ impl Server {
         }
     }
 
-    /// The same, if it is not certain that it becomes ready; if it ends before, that is the answer.
+    /// SIGTERM, and a new process at once, while the old one drains. Returns when the new one is ready: how the old one
+    /// ended.
+    pub async fn hand_over(&mut self) -> ExitStatus {
+        self.terminate().await;
+        let mut old = self.process.take().expect("it was started");
+        self.restart().await;
+        within("the old process's end", old.wait()).await.expect("it is our child")
+    }
+
+    /// Starts it, if it is not certain that it becomes ready; if it ends before, that is the answer.
     pub async fn try_restart(&mut self) -> Result<(), ExitStatus> {
-        let (process, addresses) = start(&self.shell, &self.settings, &self.addresses).await?;
+        let (process, addresses) =
+            start(&self.shell, &self.settings, self.socket.as_ref(), &self.addresses).await?;
         (self.process, self.addresses) = (Some(process), addresses);
         Ok(())
     }

@@ -13,9 +13,11 @@ use streamer_e2e::{
     http,
     origin::{Asked, Origin, Reply},
     patience::{until, within},
-    peer::{Peer, Said},
+    peer::Peer,
+    publisher::Publisher,
     scenario::Place as _,
     server::{ADMIN_TOKEN, Server, Setup},
+    subscriber::Subscriber,
 };
 use streamer_engine::failpoint::Step;
 use tokio::{
@@ -154,52 +156,10 @@ const TOPIC: &str = "kept.news";
 /// How many messages are published to it, one after the other.
 const MESSAGES: usize = 8;
 
-/// Publishes, again after each death, until every message was answered. Gives their offsets.
-async fn publish(url: String) -> Vec<u64> {
-    let token = streamer_e2e::issuer::Issuer::shared().token("writer", TENANT);
-    let mut offsets = Vec::new();
-    while offsets.len() < MESSAGES {
-        let connected = async || Peer::try_connect(&url, Some(&token)).await.ok();
-        let mut peer = until("the server to be back", connected).await;
-        while offsets.len() < MESSAGES {
-            let data = json!(offsets.len());
-            peer.send("publish", "publish", json!({ "topic": TOPIC, "data": data })).await;
-            let answer = loop {
-                match peer.hear().await {
-                    // It is told to go elsewhere, and stays.
-                    Said::Frame(frame) if frame["type"] == "draining" => {}
-                    Said::Frame(frame) => break Some(frame),
-                    Said::Closed(_) | Said::Broken => break None,
-                }
-            };
-            let Some(answer) = answer else { break };
-            match answer["data"]["offset"].as_u64() {
-                Some(offset) => offsets.push(offset),
-                // A server that stops takes nothing any more.
-                None => assert_eq!(answer["error"]["code"], "OVERLOADED", "{answer}"),
-            }
-        }
-    }
-    offsets
-}
-
 /// What was published is there, in order, without a gap.
-async fn hold_published(server: &Server, offsets: &[u64]) {
-    let mut reader = server.peer("reader", TENANT).await;
-    let since = json!({ "topic": TOPIC, "since": { "epoch": "", "offset": 0 } });
-    let head =
-        reader.ask("subscribe", "subscribe", since).await["data"]["offset"].as_u64().expect("a number");
-    let mut kept = Vec::new();
-    for offset in 1..=head {
-        let event = reader.frame().await;
-        assert_eq!(event["offset"], offset, "{event}");
-        kept.push(event["data"].clone());
-    }
-    for (n, offset) in offsets.iter().enumerate() {
-        assert!(*offset <= head, "message {n} was answered and is gone");
-        assert_eq!(kept[usize::try_from(offset - 1).expect("small")], n);
-    }
-    reader.leave().await;
+async fn hold_published(server: &Server, publisher: Publisher) {
+    let reader = Subscriber::new("reader", server.ws_url(), TOPIC).read();
+    within("the topic to be read", reader).await.hold(&[publisher]);
 }
 
 /// Comes, is answered and leaves; and comes again, until it is told to stop.
@@ -242,7 +202,7 @@ fn replayed(server: &Server) -> impl Future<Output = ()> + use<> {
 
 /// The load, until all of it is done; then the clients, and where what was published stands.
 struct Load {
-    clients: JoinHandle<(Vec<Client>, Vec<u64>)>,
+    clients: JoinHandle<(Vec<Client>, Publisher)>,
     stop: watch::Sender<bool>,
 }
 
@@ -254,7 +214,8 @@ impl Load {
             .into();
         let passing = come_and_go(server.ws_url(), stopped);
         let replayed = replayed(server);
-        let publishing = publish(server.ws_url());
+        let publisher = Publisher::new("writer", server.ws_url(), TOPIC, MESSAGES);
+        let publishing = publisher.live(watch::channel(false).1);
         let telling = told_again(server.admin());
         let clients = spawn_local(async move {
             let clients = futures_util::future::join_all(clients);
@@ -265,7 +226,7 @@ impl Load {
         Self { clients, stop }
     }
 
-    async fn done(self) -> (Vec<Client>, Vec<u64>) {
+    async fn done(self) -> (Vec<Client>, Publisher) {
         let clients = within("the clients to be done", self.clients).await.expect("all promises hold");
         let _ = self.stop.send(true);
         clients
@@ -289,7 +250,7 @@ async fn die_at(before: &Before, place: &str) {
         Before::LongAgo => {
             server.restart().await;
             let (clients, published) = Load::on(&server).done().await;
-            hold_published(&server, &published).await;
+            hold_published(&server, published).await;
             for client in &clients {
                 audit::hold(&server, client).await;
             }
@@ -326,7 +287,7 @@ async fn die_at(before: &Before, place: &str) {
     } else {
         let load = load.unwrap_or_else(|| Load::on(&server));
         let (clients, published) = load.done().await;
-        hold_published(&server, &published).await;
+        hold_published(&server, published).await;
         hold_told(&hearing, &clients).await;
         for client in &clients {
             assert_eq!(client.ended.len(), errands().len(), "{}", client.user);

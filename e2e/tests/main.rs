@@ -6,6 +6,7 @@ mod configuration;
 mod container;
 mod crash;
 mod demo;
+mod deploys;
 mod drain;
 mod examples;
 mod failpoints;
@@ -13,6 +14,7 @@ mod full_disk;
 mod handlers;
 mod healthcheck;
 mod http;
+mod inherited;
 mod management;
 mod memory;
 mod once;
@@ -55,6 +57,11 @@ fn shell(folder: &Path) -> Shell {
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
+}
+
+/// A variable's number, or what is usual.
+fn chosen(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))
 }
 
 /// Says that a test is skipped for want of something, which must not be on the machine that decides.

@@ -27,9 +27,14 @@ async fn refused(shell: &Shell, more: &[&str]) -> String {
 #[tokio::test]
 async fn a_second_server_on_the_same_file_names_the_first() {
     let server = server().start().await;
-    let told = refused(&shell(server.folder()), &["--store", "streamer.db"]).await;
     let pid = server.pid().expect("it runs").to_string();
-    assert!(told.contains("streamer.db") && told.contains("in use") && told.contains(&pid), "{told}");
+    for timeout_s in ["0", "1"] {
+        let timeout = format!("store.lock_timeout_s={timeout_s}");
+        let told = refused(&shell(server.folder()), &["--store", "streamer.db", "--set", &timeout]).await;
+        assert!(told.contains("streamer.db") && told.contains("in use") && told.contains(&pid), "{told}");
+        assert_eq!(told.contains("waiting for the store"), timeout_s == "1", "{told}");
+        assert_eq!(told.contains("waited 1 s for it (store.lock_timeout_s)"), timeout_s == "1", "{told}");
+    }
     let mut peer = server.peer("ada", "acme").await;
     assert_eq!(peer.ask("a", "ping", serde_json::json!({})).await["success"], true, "the first goes on");
 }

@@ -67,7 +67,12 @@ async fn the_unit_leaves_time_to_drain_and_room_for_every_socket() {
             .unwrap_or_else(|| panic!("{name} is missing: {listing}"))
     };
     assert!(of_unit("TimeoutStopSec") >= default("drain.timeout_s") + 10);
+    assert!(of_unit("TimeoutStartSec") >= default("store.lock_timeout_s") + 10);
     assert!(of_unit("LimitNOFILE") >= 2 * default("listen.sockets_max"));
+    let socket = deployed("systemd/streamer.socket");
+    let address = socket.lines().find_map(|line| line.strip_prefix("ListenStream="));
+    let address = address.expect("it says where");
+    assert!(listing.contains(&format!("{address:?}")), "as listen.address is by default: {address}");
     let compose = deployed("compose.yaml");
     let grace =
         compose.lines().find_map(|line| line.trim().strip_prefix("stop_grace_period: ")?.strip_suffix('s'));

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use streamer_e2e::{
+    http,
     origin::{Asked, Origin, Reply},
     patience::until,
     peer::{Peer, Refused},
@@ -67,6 +68,9 @@ async fn a_handler_goes_on_from_its_checkpoint_after_the_server_was_killed() {
     );
     let asked = origin.asked(2).await;
     assert_eq!(asked[1].body["attempt"], 2);
+    // Out of the store: who asked is not there.
+    assert_eq!(asked[1].body["permissions"], json!(["read", "write"]));
+    assert_eq!(asked[1].header("streamer-permissions"), Some("read,write"));
     assert_eq!(asked[0].header("idempotency-key"), asked[1].header("idempotency-key"));
     server.stop().await;
 }
@@ -206,6 +210,50 @@ async fn an_application_lets_in_whom_it_knows_by_cookie_and_no_strange_page() {
 }
 
 #[tokio::test]
+async fn an_application_says_who_calls_over_http() {
+    let origin = Origin::answering(|asked: &Asked| match asked.body["headers"]["cookie"].as_str() {
+        Some("session=ada") => Reply::Json(200, json!({ "user_id": "ada", "tenant_id": "acme" })),
+        _ => Reply::Json(401, json!({})),
+    })
+    .await;
+    let mut server = calling()
+        .set("hooks.connect_url", origin.url("/connect"))
+        .set("hooks.allowed_origins", "[\"https://app.example\"]")
+        .set("hooks.calls_remembered_ms", 60_000)
+        .start()
+        .await;
+    let (app, ada) = (("Origin", "https://app.example"), ("Cookie", "session=ada"));
+    let request = json!({ "id": "r", "action": "delay", "payload": { "seconds": 0.2, "chunks": 2 } });
+    let submit = async |headers: &[(&str, &str)]| {
+        http::call_with(server.listen(), "POST", "/v1/requests", headers, Some(&request)).await.status
+    };
+    assert_eq!(submit(&[ada, app, ("Prefer", "wait=20")]).await, 200);
+    let question = origin.asked(1).await.remove(0);
+    assert_eq!(question.header("streamer-event"), Some("call"));
+    assert!(question.header("signature").is_some_and(|signature| signature.starts_with("k1=:")));
+    assert_eq!((&question.body["type"], &question.body["method"]), (&json!("call"), &json!("POST")));
+    // A page of another site, in the browser of somebody who is known.
+    assert_eq!(submit(&[ada, ("Origin", "https://evil.example")]).await, 401);
+    assert_eq!(submit(&[ada, ("Sec-Fetch-Site", "same-origin")]).await, 401);
+
+    let own = [ada, ("Sec-Fetch-Site", "same-origin")];
+    let events = http::call_with(server.listen(), "GET", "/v1/requests/r/events", &own, None).await;
+    assert!(events.status == 200 && events.text().contains("event: complete"), "{}", events.text());
+    let asked = origin.asked(4).await.len();
+    for _ in 0..3 {
+        let stands = http::call_with(server.listen(), "GET", "/v1/requests/r", &own, None).await.json();
+        assert_eq!(stands["status"], "COMPLETED");
+    }
+    assert_eq!(origin.asked(asked + 1).await.len(), asked + 1, "its word is remembered");
+    until("what is remembered to be counted", async || {
+        (server.metric("streamer_hook_calls_remembered", &[]).await >= 3.0).then_some(())
+    })
+    .await;
+    server.stop().await;
+    assert!(!server.log().contains("session=ada"));
+}
+
+#[tokio::test]
 async fn nobody_is_let_in_while_the_application_is_away() {
     let url = {
         let origin = Origin::answering(|_| Reply::Json(200, json!({}))).await;
@@ -216,5 +264,6 @@ async fn nobody_is_let_in_while_the_application_is_away() {
         Err(Refused::Answered { status, .. }) => assert_eq!(status, 503),
         other => panic!("{:?}", other.map(drop)),
     }
+    assert_eq!(http::get(server.listen(), "/v1/usage", None).await.status, 503);
     server.stop().await;
 }

@@ -32,14 +32,14 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         tool::CHECK_JSONSCHEMA.command(workspace),
         &["--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml"],
     )?;
-    unit(workspace)
+    units(workspace)
 }
 
-/// The unit, by systemd itself where it is: that it is understood, and how far it is exposed.
-fn unit(workspace: &Workspace) -> Result<()> {
+/// The units, by systemd itself where it is: that they are understood, and how far the server is exposed.
+fn units(workspace: &Workspace) -> Result<()> {
     let root = workspace.root();
     if !succeeds(command("systemd-analyze", root).arg("--version")) {
-        println!("not checked: deploy/systemd/streamer.service (there is no systemd-analyze)");
+        println!("not checked: deploy/systemd (there is no systemd-analyze)");
         return Ok(());
     }
     const PROGRAM: &str = "/usr/local/bin/streamer";
@@ -51,10 +51,14 @@ fn unit(workspace: &Workspace) -> Result<()> {
     let folder = copy.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     fs::write(&copy, unit.replace(PROGRAM, &program.to_string_lossy()))?;
-    let verified = command("systemd-analyze", root).args(["verify", "--man=false"]).arg(&copy).output()?;
+    // Beside its service, as it will be.
+    let socket = copy.with_file_name("streamer.socket");
+    fs::copy(root.join("deploy/systemd/streamer.socket"), &socket)?;
+    let verify = ["verify", "--man=false"];
+    let verified = command("systemd-analyze", root).args(verify).arg(&copy).arg(&socket).output()?;
     // What it does not know it ignores, with a word but no failure. It has words about the machine's units too.
     let words = String::from_utf8_lossy(&verified.stderr);
-    let ours: Vec<_> = words.lines().filter(|line| line.contains("streamer.service")).collect();
+    let ours: Vec<_> = words.lines().filter(|line| line.contains("streamer.")).collect();
     ensure!(ours.is_empty() && verified.status.success(), "systemd-analyze verify: {words}");
     let threshold = format!("--threshold={EXPOSURE_TENTHS_MAX}");
     run(command("systemd-analyze", root)

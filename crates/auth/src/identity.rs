@@ -1,8 +1,6 @@
 //! Who is asking.
 
-use std::collections::BTreeSet;
-
-use streamer_protocol::{TenantId, Timestamp, UserId};
+use streamer_protocol::{Permissions, TenantId, Timestamp, UserId};
 
 /// The longest user, tenant, permission or topic grant in a token, in characters.
 pub const NAME_CHARS_MAX: usize = 256;
@@ -51,34 +49,6 @@ impl Identity {
 /// Whether a text can name somebody or something.
 pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(char::is_control)
-}
-
-/// What the bearer may do, by name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Permissions(BTreeSet<String>);
-
-impl Permissions {
-    /// Subscribing to topics.
-    pub const READ: &'static str = "read";
-    /// Publishing to topics.
-    pub const WRITE: &'static str = "write";
-
-    /// Whether `name` was granted, exactly so written.
-    #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.contains(name)
-    }
-
-    /// The names in order, each once.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-}
-
-impl<T: Into<String>> FromIterator<T> for Permissions {
-    fn from_iter<I: IntoIterator<Item = T>>(names: I) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
-    }
 }
 
 #[cfg(test)]

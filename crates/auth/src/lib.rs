@@ -49,7 +49,7 @@ mod token;
 mod verifier;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use identity::{Identity, NAME_CHARS_MAX, Permissions};
+pub use identity::{Identity, NAME_CHARS_MAX};
 pub use key::{KEYS_MAX, Keys, PublicKey};
 pub use key_error::KeyError;
 pub use live::LiveVerifier;

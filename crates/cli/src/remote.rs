@@ -12,7 +12,7 @@ use streamer_engine::{
 };
 use streamer_protocol::{Action, Timestamp};
 use streamer_remote::{Disconnected, Hook, Refused, Remote, Target, UrlHandler, UrlWebhooks};
-use streamer_server::{Gate, Gatekeeper, Knock, Turned};
+use streamer_server::{Entry, Gate, Gatekeeper, Knock, Turned};
 use tracing::warn;
 
 use crate::config::{Config, Hooks};
@@ -79,7 +79,7 @@ impl<'a> Urls<'a> {
         Ok((!targets.is_empty()).then(|| UrlWebhooks::new(targets, timeout)))
     }
 
-    /// Who is asked who connects, and told who has left.
+    /// Who is asked who connects and calls, and told who has left.
     pub(crate) fn gate(&self, clock: Arc<dyn Clock>) -> anyhow::Result<Option<Gate>> {
         let hooks = &self.config.hooks;
         let hook = |setting, url: &Option<String>| {
@@ -93,6 +93,7 @@ impl<'a> Urls<'a> {
             return Ok(None);
         }
         let Hooks { headers, allowed_origins, instead_of_tokens, session_s, .. } = hooks;
+        let Hooks { calls_remembered_ms, calls_remembered_max, .. } = hooks;
         let headers = headers.iter().map(|name| Ok(name.parse()?)).collect::<anyhow::Result<_>>();
         Ok(Some(Gate {
             admits: connect.is_some(),
@@ -100,6 +101,8 @@ impl<'a> Urls<'a> {
             instead_of_tokens: *instead_of_tokens || (connect.is_some() && !self.config.auth.names_keys()),
             headers: headers.context("hooks.headers")?,
             allowed_origins: allowed_origins.clone(),
+            calls_remembered_for: calls_remembered_ms.duration(),
+            calls_remembered_max: *calls_remembered_max,
             keeper: Arc::new(Keeper { connect, disconnect, session: session_s.duration(), clock }),
         }))
     }
@@ -118,14 +121,12 @@ struct Keeper {
 impl Gatekeeper for Keeper {
     async fn admit(&self, knock: Knock) -> Result<Identity, Turned> {
         let Some(hook) = &self.connect else { return Err(Turned::Unauthorized) };
-        let Knock { connection, path, query, headers, ip_address } = knock;
-        let knock = streamer_remote::Knock {
-            connection_id: connection.to_string(),
-            path,
-            query,
-            headers,
-            ip_address,
+        let Knock { entry, path, query, headers, ip_address } = knock;
+        let (connection_id, method) = match entry {
+            Entry::Connection(connection) => (Some(connection.to_string()), None),
+            Entry::Call(method) => (None, Some(method.to_string())),
         };
+        let knock = streamer_remote::Knock { connection_id, method, path, query, headers, ip_address };
         let admitted = hook.connect(&knock).await.map_err(|refused| match refused {
             Refused::Unauthorized => Turned::Unauthorized,
             Refused::Forbidden => Turned::Forbidden,

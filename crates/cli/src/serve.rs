@@ -20,14 +20,15 @@ use streamer_service::{
     tasks::Tasks,
     telemetry::{self, Metrics},
 };
-use streamer_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::{
     certificate::Certificate,
     config::{Config, Sources},
-    faults, open_files,
+    faults,
+    listeners::{Doors, Passed},
+    open_files, opening,
     remote::Urls,
     threads::HandlerThreads,
 };
@@ -98,12 +99,19 @@ pub(crate) fn command(arguments: &Arguments, routes: Router) -> anyhow::Result<E
             return Ok(ExitCode::FAILURE);
         }
     };
-    crate::block_on(serve(loaded, routes, arguments.ready_file.as_deref()))?;
+    let passed = Passed::of_environment()?;
+    passed.check(&loaded.config)?;
+    crate::block_on(serve(loaded, routes, passed, arguments.ready_file.as_deref()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Serves until a signal says stop. Every mistake in the configuration was reported before.
-async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>) -> anyhow::Result<()> {
+async fn serve(
+    loaded: Loaded<Config>,
+    routes: Router,
+    mut passed: Passed,
+    ready_file: Option<&Path>,
+) -> anyhow::Result<()> {
     let config = &loaded.config;
     faults::arm()?;
     telemetry::install(&config.logs)?;
@@ -116,8 +124,9 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     };
 
     let certificate = Certificate::load(&config.listen)?;
-    let store = Arc::new(open_store(config).await?);
-    let listener = bind("listen.address", &config.listen.address)?;
+    let Some(store) = opening::open(config, &stop).await? else { return Ok(()) };
+    // Not before: whoever comes now waits in a socket that was passed, or for the address.
+    let Doors { listener, outlives } = passed.doors(config)?;
     let listen = listener.local_addr()?;
     let mut server = config.server_settings(listen);
     server.sockets_max = open_files::sockets_max(server.sockets_max);
@@ -143,7 +152,7 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     if config.management.is_public() {
         door = door.with_management(management.clone());
     }
-    let admin = admin(&loaded, &engine, &hub, &door, &metrics)?;
+    let admin = admin(&loaded, &mut passed, &engine, &hub, &door, &metrics)?;
 
     let addresses = Addresses { listen, admin: admin.as_ref().map(|(_, address, _)| *address) };
     if let Some(file) = ready_file {
@@ -153,7 +162,8 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
 
     // Stopped in this order, each given its share of the deadline.
     let drain_timeout = config.drain.timeout_s.duration();
-    let linger = config.drain.linger_ms.duration();
+    // Nobody needs to be sent elsewhere from a socket that the next process serves.
+    let linger = if outlives { Duration::ZERO } else { config.drain.linger_ms.duration() };
     let mut tasks = Tasks::new(stop, drain_timeout);
     tasks.spawn("supervisor", |stop| supervisor.follow(stop));
     tasks.spawn("doors", move |stop| async move {
@@ -199,22 +209,9 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     Ok(joined?)
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
-    let mut settings = streamer_store_sqlite::Settings::at(&config.store.path);
-    settings.artifacts_dir.clone_from(&config.store.artifacts_dir);
-    settings.check_bytes_max = config.store.start_check_bytes_max;
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(settings)).await?;
-    opened.with_context(|| format!("store.path {}", config.store.path.display()))
-}
-
-fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
-    let bound =
-        address.parse().map_err(anyhow::Error::from).and_then(|address| Ok(streamer_server::bind(address)?));
-    bound.with_context(|| format!("{setting} {address} cannot be listened on"))
-}
-
 fn admin(
     loaded: &Loaded<Config>,
+    passed: &mut Passed,
     engine: &Engine,
     hub: &Hub,
     door: &Door,
@@ -224,7 +221,7 @@ fn admin(
     if !config.enabled {
         return Ok(None);
     }
-    let listener = bind("admin.address", &config.address)?;
+    let listener = passed.admin(&loaded.config)?;
     let address = listener.local_addr()?;
     let metrics = metrics.clone();
     let token = config.operators_token();

@@ -168,6 +168,7 @@ fn plan(
         action: request.action.clone(),
         fingerprint: Fingerprint::of(&request.action, &payload),
         payload,
+        permissions: session.rights().permissions().clone(),
         created_at: now,
         run_at,
         priority: priority.unwrap_or(route.priority),

@@ -4,7 +4,9 @@ use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use streamer_protocol::{Action, ErrorCode, Json, Published, RequestId, TenantId, Topic, UserId};
+use streamer_protocol::{
+    Action, ErrorCode, Json, Permissions, Published, RequestId, TenantId, Topic, UserId,
+};
 
 use crate::{
     Failure,
@@ -59,6 +61,13 @@ impl Context {
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.run.key.tenant
+    }
+
+    /// What whoever asked was allowed when the request came, by the token's `permissions` or the application's word. What
+    /// they mean to an action is for its handler to say.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.run.permissions
     }
 
     /// What was asked for.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use streamer_protocol::{Action, ErrorBody, Json};
+use streamer_protocol::{Action, ErrorBody, Json, Permissions};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
@@ -53,6 +53,7 @@ pub(crate) struct Run {
     /// Whether it may run again after its worker stopped.
     pub(crate) repeatable: bool,
     pub(crate) checkpoint: Option<Json>,
+    pub(crate) permissions: Permissions,
     pub(crate) correlation_id: String,
     pub(crate) span: tracing::Span,
     stop: CancellationToken,
@@ -100,12 +101,13 @@ impl Run {
         room: OwnedSemaphorePermit,
     ) -> Arc<Self> {
         let repeatable = new.repeatable;
-        let (key, action) = (new.key.clone(), new.action.clone());
+        let (key, action, permissions) = (new.key.clone(), new.action.clone(), new.permissions.clone());
         let state = State::Unrecorded { new: Box::new(new), session: Arc::clone(session) };
         let journal = Journal { state, last_seq: 0, chunks: 0, log_bytes: 0 };
         Self::new(core, route, key, action, journal, |run| {
             run.max_retries = route.retries;
             run.repeatable = repeatable;
+            run.permissions = permissions;
             run.room = Mutex::new(Some(room));
         })
     }
@@ -126,6 +128,7 @@ impl Run {
             run.max_retries = summary.max_retries;
             run.repeatable = summary.repeatable;
             run.checkpoint.clone_from(&claim.record.checkpoint);
+            run.permissions = claim.record.permissions.clone();
             run.shown = Mutex::new(shown);
             run.lease = claim.lease.clone().into();
         })
@@ -158,6 +161,7 @@ impl Run {
             max_retries: 0,
             repeatable: true,
             checkpoint: None,
+            permissions: Permissions::default(),
             correlation_id,
             span,
             stop: CancellationToken::new(),

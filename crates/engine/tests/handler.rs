@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use streamer_engine::{
-    Context, Failure, Handler, Router,
+    Context, Failure, Handler, Rights, Router, Settings,
     protocol::{ErrorCode, Json},
 };
 
-use crate::support::{Node, code};
+use crate::support::{Node, World, code};
 
 #[derive(Deserialize)]
 struct Order {
@@ -135,4 +135,39 @@ fn a_router_refuses_what_the_program_got_wrong() {
     }
     let merged = Router::new().action("a", idle).merge(Router::new().action("b", idle));
     assert_eq!(merged.actions().count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_is_told_what_was_allowed_when_the_request_came() {
+    async fn allowed(cx: Context, _: Value) -> Result<Vec<String>, Failure> {
+        Ok(cx.permissions().iter().map(str::to_owned).collect())
+    }
+    let routes = || {
+        let later = Router::new().action("later", allowed).takes(Duration::from_secs(60));
+        later.action("now", allowed)
+    };
+    let world = World::new();
+    let accepting = world.node("accepting", routes(), Settings::default());
+    let rights = Rights::of(["write", "reports.build"].into_iter().collect(), ["news=write"]);
+    let client = accepting.connect_as("c", "ada", "acme", rights).await;
+    assert_eq!(client.answer("a", "now", json!(1)).await["data"], json!(["reports.build", "write"]));
+    client.ask("b", "later", json!(1)).await;
+    client.until_type("acknowledgment", "b").await;
+    // With a token that allows nothing any more.
+    client.answer("r", "refresh", json!({ "token": "fresh" })).await;
+    assert_eq!(client.answer("c", "now", json!(1)).await["data"], json!([]));
+    client.ask("b", "later", json!(1)).await;
+
+    let _elsewhere = world.working("elsewhere", routes(), Settings::default());
+    let other = accepting.connect("d", "ada").await;
+    let ended = async {
+        loop {
+            let stands = other.answer("q", "status", json!({ "request_id": "b" })).await;
+            if stands["data"]["status"] == "COMPLETED" {
+                break stands["data"]["result"].clone();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    assert_eq!(crate::support::soon("the end", ended).await, json!(["reports.build", "write"]));
 }

@@ -13,6 +13,7 @@ mod frame;
 mod id;
 mod json;
 mod part;
+mod permissions;
 mod request;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -32,6 +33,7 @@ pub use id::{
 };
 pub use json::Json;
 pub use part::{JoinError, PartJoiner, split};
+pub use permissions::Permissions;
 pub use request::{InvalidRequest, MESSAGE_BYTES_MAX, Request};
 pub use status::{QUEUED, RequestStatus};
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -12,7 +12,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use streamer_engine::{Context, Failure, Handler, store::RequestKey};
 use streamer_http::{Answer, Body};
-use streamer_protocol::{Action, Json, RequestId, TenantId, UserId};
+use streamer_protocol::{Action, Json, Permissions, RequestId, TenantId, UserId};
 use tracing::{debug, warn};
 
 use crate::{
@@ -83,6 +83,7 @@ struct Envelope<'a> {
     request_id: &'a RequestId,
     tenant_id: &'a TenantId,
     user_id: &'a UserId,
+    permissions: &'a Permissions,
     action: &'a Action,
     attempt: u32,
     payload: &'a Json,
@@ -131,6 +132,7 @@ impl UrlHandler {
                     request_id: cx.request_id(),
                     tenant_id: cx.tenant(),
                     user_id: cx.user(),
+                    permissions: cx.permissions(),
                     action: cx.action(),
                     attempt: cx.attempt(),
                     payload: &payload,
@@ -204,7 +206,8 @@ fn headers(cx: &Context) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         (identity::ATTEMPT, HeaderValue::from(cx.attempt())),
         (identity::CORRELATION, identity::text(cx.correlation_id())),
     ];
-    identity::headers(&key, cx.action()).into_iter().chain(more)
+    let permissions = identity::permissions(cx.permissions()).map(|list| (identity::PERMISSIONS, list));
+    identity::headers(&key, cx.action()).into_iter().chain(more).chain(permissions)
 }
 
 #[async_trait]

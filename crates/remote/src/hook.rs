@@ -1,4 +1,4 @@
-//! Who connects, as an application behind a URL says it.
+//! Who connects or calls, as an application behind a URL says it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,11 +22,15 @@ const RETRIES: u32 = 3;
 /// Before it is told again the first time; doubled each time.
 const RETRY_BASE: Duration = Duration::from_millis(500);
 
-/// What somebody presents who wants to connect.
+/// What somebody presents who wants to come in: for a connection, or for one call over HTTP.
 #[derive(Debug, Clone, Serialize)]
 pub struct Knock {
-    /// What the connection will be called.
-    pub connection_id: String,
+    /// What the connection will be called; none for a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<String>,
+    /// How it is called; none for a connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// The path that was asked for.
     pub path: String,
     /// Its query, without tokens.
@@ -104,13 +108,15 @@ impl Hook {
 
     /// Asks who it is. Whatever is no clear answer lets nobody in.
     pub async fn connect(&self, knock: &Knock) -> Result<Admitted, Refused> {
-        let asked = self.ask("connect", &knock.connection_id, knock).await;
+        let event = if knock.connection_id.is_some() { "connect" } else { "call" };
+        let asked = self.ask(event, knock.connection_id.as_deref(), knock).await;
         let outcome = match &asked {
             Ok((status, _)) if *status < 300 => "answered",
             Ok(_) => "refused",
             Err(trouble) => trouble.reason(),
         };
-        metrics::counter!("streamer_connect_hook_requests_total", "outcome" => outcome).increment(1);
+        metrics::counter!("streamer_connect_hook_requests_total", "event" => event, "outcome" => outcome)
+            .increment(1);
         match asked {
             Ok((401, _)) => Err(Refused::Unauthorized),
             Ok((403, _)) => Err(Refused::Forbidden),
@@ -130,7 +136,7 @@ impl Hook {
     pub async fn disconnect(&self, left: &Disconnected) {
         let mut wait = RETRY_BASE;
         for tried in 0..=RETRIES {
-            let trouble = match self.ask("disconnect", &left.connection_id, left).await {
+            let trouble = match self.ask("disconnect", Some(&left.connection_id), left).await {
                 Ok(_) => return,
                 Err(trouble) => trouble,
             };
@@ -148,12 +154,12 @@ impl Hook {
     async fn ask<T: Serialize>(
         &self,
         event: &'static str,
-        connection_id: &str,
+        connection_id: Option<&str>,
         body: &T,
     ) -> Result<(u16, Vec<u8>), Trouble> {
         let body = serde_json::to_vec(&Event { r#type: event, event: body }).expect("texts print");
-        let headers =
-            [(EVENT, HeaderValue::from_static(event)), (CONNECTION, crate::identity::text(connection_id))];
+        let connection = connection_id.map(|id| (CONNECTION, crate::identity::text(id)));
+        let headers = [(EVENT, HeaderValue::from_static(event))].into_iter().chain(connection);
         let asking = async {
             let mut answer = self.target.post("application/json", headers, body.into(), None).await?;
             let status = answer.head.status.as_u16();

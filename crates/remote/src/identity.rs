@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use hyper::header::{HeaderName, HeaderValue};
 use streamer_engine::store::RequestKey;
-use streamer_protocol::Action;
+use streamer_protocol::{Action, Permissions};
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("streamer-request-id");
@@ -12,6 +12,11 @@ pub(crate) const USER: HeaderName = HeaderName::from_static("streamer-user");
 pub(crate) const ACTION: HeaderName = HeaderName::from_static("streamer-action");
 pub(crate) const ATTEMPT: HeaderName = HeaderName::from_static("streamer-attempt");
 pub(crate) const CORRELATION: HeaderName = HeaderName::from_static("streamer-correlation-id");
+
+pub(crate) const PERMISSIONS: HeaderName = HeaderName::from_static("streamer-permissions");
+
+/// The longest list of permissions that a header holds, in bytes: servers refuse a request whose head is too large.
+const PERMISSIONS_BYTES_MAX: usize = 4096;
 
 /// How many bytes of the hash an idempotency key has: as many as nobody meets twice.
 const KEY_BYTES: usize = 16;
@@ -28,6 +33,10 @@ pub(crate) fn headers(key: &RequestKey, action: &Action) -> [(HeaderName, Header
 
 /// Any text as a header's value: percent-encoded UTF-8, but for what is plain ASCII.
 pub(crate) fn text(text: &str) -> HeaderValue {
+    HeaderValue::try_from(encoded(text)).expect("visible ASCII")
+}
+
+fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -35,7 +44,15 @@ pub(crate) fn text(text: &str) -> HeaderValue {
             byte => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
-    HeaderValue::try_from(encoded).expect("visible ASCII")
+    encoded
+}
+
+/// Permissions as a header's value: each as any text is, and their commas too, with commas between. None if that is too
+/// long for a header.
+pub(crate) fn permissions(permissions: &Permissions) -> Option<HeaderValue> {
+    let names: Vec<_> = permissions.iter().map(|name| encoded(name).replace(',', "%2C")).collect();
+    let list = names.join(",");
+    (list.len() <= PERMISSIONS_BYTES_MAX).then(|| HeaderValue::try_from(list).expect("visible ASCII"))
 }
 
 /// The same for every attempt at one thing, and another for anything else: a hash over its whole name, each part with its
@@ -65,6 +82,16 @@ mod tests {
     fn any_name_fits_into_a_header() {
         assert_eq!(text("ada@acme.example"), "ada@acme.example");
         assert_eq!(text("100% é\r\nx"), "100%25%20%C3%A9%0D%0Ax");
+    }
+
+    #[test]
+    fn permissions_are_a_list_in_order_and_bounded() {
+        let list = |names: &[&str]| permissions(&names.iter().copied().collect());
+        assert_eq!(list(&["write", "read"]).expect("short"), "read,write");
+        assert_eq!(list(&["a,b", "é %"]).expect("short"), "a%2Cb,%C3%A9%20%25");
+        assert_eq!(list(&[]).expect("short"), "");
+        let long: Vec<String> = (0..100).map(|n| format!("{n}{}", "x".repeat(100))).collect();
+        assert_eq!(permissions(&long.into_iter().collect()), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Work, webhooks and connection hooks behind URLs, in any language.
+//! Work, webhooks and hooks behind URLs, in any language.
 //!
 //! [`Remote`] knows whom it may call and how: what it calls are addresses out of the configuration and nothing else. A
 //! [`UrlHandler`] runs the requests of an action by asking an address, [`UrlWebhooks`] tells outcomes, a [`Hook`] asks
-//! who connects. Every request is signed ([`Signer`]), bounded in time and size, and stopped by a circuit breaker where
+//! who connects or calls. Every request is signed ([`Signer`]), bounded in time and size, and stopped by a circuit breaker where
 //! its address has failed of late.
 
 mod answer;

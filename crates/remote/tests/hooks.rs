@@ -10,7 +10,8 @@ use crate::harness::{Script, Step, ok, raw, remote};
 
 fn knock() -> Knock {
     Knock {
-        connection_id: "c-1".to_owned(),
+        connection_id: Some("c-1".to_owned()),
+        method: None,
         path: "/ws".to_owned(),
         query: BTreeMap::from([("room".to_owned(), "7".to_owned())]),
         headers: BTreeMap::from([("cookie".to_owned(), "session=1".to_owned())]),
@@ -41,6 +42,25 @@ async fn the_application_says_who_it_is() {
         "headers": { "cookie": "session=1" }, "ip_address": "192.0.2.7",
     });
     assert_eq!(question.json(), expected);
+    assert_eq!(
+        (question.header("streamer-event"), question.header("streamer-connection-id")),
+        ("connect", "c-1")
+    );
+
+    let call = Knock {
+        connection_id: None,
+        method: Some("POST".to_owned()),
+        path: "/v1/requests".to_owned(),
+        ..knock()
+    };
+    hook.connect(&call).await.expect("is let in");
+    let question = script.asked().await.remove(1);
+    let expected = json!({
+        "type": "call", "method": "POST", "path": "/v1/requests", "query": { "room": "7" },
+        "headers": { "cookie": "session=1" }, "ip_address": "192.0.2.7",
+    });
+    assert_eq!(question.json(), expected);
+    assert_eq!(question.header("streamer-event"), "call");
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ async fn a_request_says_whose_it_is_and_is_signed() {
         ("streamer-tenant", "acme"),
         ("streamer-user", "ada%20%C3%A9"),
         ("streamer-action", "report.build"),
+        ("streamer-permissions", "a%2C%20b,report.build"),
         ("streamer-attempt", "1"),
         ("content-type", "application/json"),
     ] {
@@ -67,6 +68,7 @@ async fn a_request_says_whose_it_is_and_is_signed() {
         "idempotency-key",
         "streamer-tenant",
         "streamer-user",
+        "streamer-permissions",
     ] {
         assert!(asked.header("signature-input").contains(&format!("\"{covered}\"")), "{covered}");
     }
@@ -76,7 +78,12 @@ async fn a_request_says_whose_it_is_and_is_signed() {
     );
     assert!(verifies(&asked, "k1", secret()));
     assert!(!verifies(&asked, "k1", "another secret, of the same length"));
-    for (name, value) in [("streamer-user", "eve"), ("streamer-tenant", "other"), ("idempotency-key", "0")] {
+    for (name, value) in [
+        ("streamer-user", "eve"),
+        ("streamer-permissions", "admin"),
+        ("streamer-tenant", "other"),
+        ("idempotency-key", "0"),
+    ] {
         let mut forged = asked.clone();
         let header = forged.headers.iter_mut().find(|(given, _)| given == name).expect("is there");
         value.clone_into(&mut header.1);

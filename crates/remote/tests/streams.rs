@@ -119,6 +119,7 @@ async fn another_attempt_continues_from_the_checkpoint() {
     let second = asked[1].json();
     assert_eq!((&second["payload"], &second["attempt"]), (&json!({ "rows": 3 }), &json!(2)));
     assert_eq!(second["checkpoint"], json!({ "next": 2 }));
+    assert_eq!(second["permissions"], json!(["a, b", "report.build"]));
     assert!(asked[0].json().get("checkpoint").is_none());
     node.stop().await;
 }

@@ -53,6 +53,13 @@ impl Addresses {
         table.spent.entry(address).or_default().spend(1, rate, now)
     }
 
+    /// How long this address has to wait before it is admitted; nothing is counted.
+    pub(crate) fn wait(&self, address: IpAddr) -> Option<Duration> {
+        let rate = self.rate?;
+        let mut spent = self.table.lock().spent.get(&counted_as(address)).copied()?;
+        spent.spend(1, rate, Instant::now()).err()
+    }
+
     /// Forgets the addresses that have nothing to wait for.
     pub(crate) fn sweep(&self) {
         self.table.lock().sweep(Instant::now());
@@ -97,7 +104,9 @@ mod tests {
         for (one, another) in [("192.0.2.1", "::ffff:192.0.2.1"), ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2")]
         {
             assert_eq!(addresses.admit(address(one)), Ok(()));
+            assert_eq!(addresses.wait(address(another)), None);
             assert_eq!(addresses.admit(address(another)), Ok(()));
+            assert_eq!(addresses.wait(address(another)), Some(Duration::from_secs(30)));
             assert_eq!(addresses.admit(address(one)), Err(Duration::from_secs(30)));
         }
         assert_eq!(addresses.admit(address("192.0.2.2")), Ok(()));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use streamer_auth::{Identity, LiveVerifier, Permissions, Rejected};
+use streamer_auth::{Identity, LiveVerifier, Rejected};
 use streamer_engine::{Credentials, Rights, clock::Clock};
 use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
 use tracing::info;
@@ -40,11 +40,9 @@ impl TokenState {
     }
 }
 
-/// What a token allows with topics.
+/// What a token allows.
 pub(crate) fn rights_of(identity: &Identity) -> Rights {
-    let may = |permission| identity.permissions.contains(permission);
-    let grants = identity.topics.iter().map(String::as_str);
-    Rights::new(may(Permissions::READ), may(Permissions::WRITE), grants)
+    Rights::of(identity.permissions.clone(), identity.topics.iter().map(String::as_str))
 }
 
 impl Credentials for TokenState {

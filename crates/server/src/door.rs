@@ -24,6 +24,7 @@ use crate::{
     Gate, Hub, Management, Settings, Tls,
     addresses::Addresses,
     answer,
+    gate::Remembered,
     http::{self, Allowances},
     listen::{self, Listening, Sockets},
     tls::Handshakes,
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) verifier: LiveVerifier,
     pub(crate) gate: Option<Gate>,
+    /// What the gatekeeper said of calls over HTTP a moment ago.
+    pub(crate) remembered: Remembered,
     pub(crate) settings: Arc<Settings>,
     pub(crate) addresses: Addresses,
     /// How often each user may call, and what it may have worked on at once, over HTTP.
@@ -76,6 +79,7 @@ impl Door {
             hub,
             verifier,
             gate: None,
+            remembered: Remembered::new(Duration::ZERO, 0),
             settings,
             addresses,
             calls,
@@ -105,14 +109,16 @@ impl Door {
         Self { listening: Arc::new(listening), ..self }
     }
 
-    /// With a gatekeeper, who says who connects without a token. Asked for before
+    /// With a gatekeeper, who says who comes without a token. Asked for before
     /// [`readiness`](Self::readiness).
     ///
     /// # Panics
     /// When somebody asks for the readiness already.
     #[must_use]
     pub fn with_gate(mut self, gate: Gate) -> Self {
-        Arc::get_mut(&mut self.shared).expect("nobody else has the door yet").gate = Some(gate);
+        let shared = Arc::get_mut(&mut self.shared).expect("nobody else has the door yet");
+        shared.remembered = Remembered::new(gate.calls_remembered_for, gate.calls_remembered_max);
+        shared.gate = Some(gate);
         self
     }
 
@@ -164,6 +170,7 @@ impl Readiness {
         metrics::gauge!("streamer_sockets_open").set(self.listening.sockets.open() as f64);
         metrics::gauge!("streamer_tls_handshakes_open").set(handshakes as f64);
         metrics::gauge!("streamer_addresses_counted").set(self.shared.addresses.len() as f64);
+        metrics::gauge!("streamer_hook_calls_remembered").set(self.shared.remembered.len() as f64);
         let (calls, users) = self.shared.calls.measure();
         metrics::gauge!("streamer_http_calls_open").set(calls as f64);
         metrics::gauge!("streamer_http_users_counted").set(users as f64);

@@ -1,10 +1,12 @@
-//! Who connects without a token: the application itself says who that is.
+//! Who comes without a token: the application itself says who that is.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod remembered;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
-    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
     response::Response,
 };
 use streamer_auth::{Identity, SUBPROTOCOL};
@@ -12,11 +14,16 @@ use streamer_engine::store::ConnectionRecord;
 use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, Retry, Timestamp};
 use tracing::info;
 
+pub(crate) use remembered::{Presented, Remembered};
+
 use crate::answer;
 
 /// What of a query is never shown: by these names clients send tokens.
 const SECRET_PARAMETERS: [&str; 7] =
     ["authorization", "token", "access_token", "id_token", "refresh_token", "jwt", "bearer"];
+
+/// Where the request comes from, as the browser sees it (Fetch Metadata, section 2.4).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Asks the application.
 #[async_trait]
@@ -28,11 +35,11 @@ pub trait Gatekeeper: Send + Sync {
     async fn left(&self, record: &ConnectionRecord, reason: &'static str, at: Timestamp);
 }
 
-/// What somebody presents who wants to connect.
+/// What somebody presents who wants to come in.
 #[derive(Debug, Clone)]
 pub struct Knock {
-    /// What the connection will be called.
-    pub connection: ConnectionId,
+    /// What for.
+    pub entry: Entry,
     /// The path that was asked for.
     pub path: String,
     /// Its query, without tokens.
@@ -41,6 +48,15 @@ pub struct Knock {
     pub headers: BTreeMap<String, String>,
     /// The client's address.
     pub ip_address: String,
+}
+
+/// What somebody wants to come in for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A connection, which will be called so.
+    Connection(ConnectionId),
+    /// One call over HTTP, by this method.
+    Call(Method),
 }
 
 /// Why nobody is let in.
@@ -59,49 +75,51 @@ pub enum Turned {
 pub struct Gate {
     /// Who is asked.
     pub keeper: Arc<dyn Gatekeeper>,
-    /// Whether it is asked who connects.
+    /// Whether it is asked who comes.
     pub admits: bool,
     /// Whether it is asked even if there is a token, which then nobody looks at.
     pub instead_of_tokens: bool,
     /// The headers that it is shown.
     pub headers: Vec<HeaderName>,
-    /// The origins whose pages may connect with what the browser adds by itself: cookies, and credentials that it
+    /// The origins whose pages may come with what the browser adds by itself: cookies, and credentials that it
     /// remembers. Such as `https://app.example`.
     pub allowed_origins: Vec<String>,
+    /// How long its word about a call over HTTP holds for calls that present the very same. Zero: each is asked about.
+    pub calls_remembered_for: Duration,
+    /// How many of its words are remembered.
+    pub calls_remembered_max: usize,
 }
 
 impl Gate {
-    /// Whether it is asked about an upgrade, given whether there is a token.
+    /// Whether it is asked, given whether there is a token.
     pub(crate) fn asks(&self, has_token: bool) -> bool {
         self.admits && (self.instead_of_tokens || !has_token)
     }
 
     /// What the gatekeeper is shown.
     ///
-    /// A page of any site can have a browser connect here, and the browser adds the user's cookies (cross-site WebSocket
-    /// hijacking, RFC 6455, section 10.2). So cookies are looked at only if the page's origin is an allowed one: if there
-    /// is none, or another, there are no cookies. What a browser may have remembered as `Authorization` is shown to
-    /// clients that are no browsers, which send no `Origin`, and to allowed origins.
-    pub(crate) fn knock(
-        &self,
-        connection: ConnectionId,
-        uri: &Uri,
-        headers: &HeaderMap,
-        ip_address: String,
-    ) -> Knock {
-        let origin = self.origin(headers);
+    /// A page of any site can have a browser come here, and the browser adds the user's cookies (cross-site WebSocket
+    /// hijacking, RFC 6455, section 10.2; cross-site request forgery). So cookies are looked at only if the page's origin
+    /// is an allowed one: if there is none, or another, there are no cookies. One exception: a page of this very origin
+    /// that reads over HTTP, for which browsers say no `Origin`, but `Sec-Fetch-Site` (Fetch Metadata), which no page can
+    /// make up. What a browser may have remembered as `Authorization` is shown to clients that are no browsers, which say
+    /// nothing of a page, and to those same pages.
+    pub(crate) fn knock(&self, entry: Entry, uri: &Uri, headers: &HeaderMap, ip_address: String) -> Knock {
+        let page = self.page(headers);
         let shown = |name: &HeaderName| match *name {
             header::COOKIE => false,
-            header::AUTHORIZATION | header::PROXY_AUTHORIZATION => origin != Origin::Strange,
+            header::AUTHORIZATION | header::PROXY_AUTHORIZATION => page != Page::Strange,
             _ => true,
         };
-        let cookie = (origin == Origin::Allowed).then_some(header::COOKIE);
+        let reads = matches!(&entry, Entry::Call(method) if method.is_safe());
+        let trusted = page == Page::Allowed || (page == Page::Own && reads);
+        let cookie = trusted.then_some(header::COOKIE);
         let names = self.headers.iter().filter(|name| shown(name)).chain(&cookie);
         let named = names.filter_map(|name| Some((name.as_str().to_owned(), joined(headers, name)?)));
         let parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let secret = |name: &str| SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
         Knock {
-            connection,
+            entry,
             path: uri.path().to_owned(),
             query: parameters.into_owned().filter(|(name, _)| !secret(name)).collect(),
             headers: named.collect(),
@@ -109,12 +127,20 @@ impl Gate {
         }
     }
 
-    fn origin(&self, headers: &HeaderMap) -> Origin {
+    fn page(&self, headers: &HeaderMap) -> Page {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
-            (None, _) => Origin::None,
-            (Some(origin), None) if self.allows(origin) => Origin::Allowed,
-            _ => Origin::Strange,
+            (Some(origin), None) if self.allows(origin) => Page::Allowed,
+            (Some(_), _) => Page::Strange,
+            (None, _) => {
+                let mut sites = headers.get_all(FETCH_SITE).iter().map(HeaderValue::as_bytes);
+                match (sites.next(), sites.next()) {
+                    // Typed by the user, or no browser.
+                    (None | Some(b"none"), None) => Page::None,
+                    (Some(b"same-origin"), None) => Page::Own,
+                    _ => Page::Strange,
+                }
+            }
         }
     }
 
@@ -124,11 +150,14 @@ impl Gate {
     }
 }
 
-/// The page that connects.
+/// The page that somebody comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// It says nothing: no browser.
+enum Page {
+    /// Nothing is said of one: no browser.
     None,
+    /// One of the very origin that is called, by the browser's word.
+    Own,
+    /// One of an allowed origin.
     Allowed,
     /// Another, or one that cannot be told.
     Strange,
@@ -148,8 +177,8 @@ pub(crate) fn offered(headers: &HeaderMap) -> Option<&'static str> {
     offered.flat_map(|value| value.split(',')).any(|name| name.trim() == SUBPROTOCOL).then_some(SUBPROTOCOL)
 }
 
-/// The answer to somebody who is not let in. The reason goes to log and metric.
-pub(crate) fn turned_away(turned: Turned) -> Response {
+/// What somebody is told who is not let in. The reason goes to log and metric.
+pub(crate) fn refusal(turned: Turned) -> ErrorBody {
     let (reason, error) = match turned {
         Turned::Unauthorized => {
             ("hook_unauthorized", ErrorBody::new(ErrorCode::Unauthorized, "it is not known who you are"))
@@ -162,8 +191,13 @@ pub(crate) fn turned_away(turned: Turned) -> Response {
         }
     };
     metrics::counter!("streamer_authentication_failures_total", "reason" => reason).increment(1);
-    info!(operation = "authenticate", reason, "a connection was refused");
-    let mut response = answer::error(error);
+    info!(operation = "authenticate", reason, "somebody without a token was refused");
+    error
+}
+
+/// The answer to an upgrade that is refused so.
+pub(crate) fn turned_away(turned: Turned) -> Response {
+    let mut response = answer::error(refusal(turned));
     if turned == Turned::Unavailable {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
@@ -185,24 +219,35 @@ mod tests {
         async fn left(&self, _: &ConnectionRecord, _: &'static str, _: Timestamp) {}
     }
 
-    fn shown(headers: &[(&'static str, &'static str)], uri: &'static str) -> Knock {
-        let gate = Gate {
+    fn gate() -> Gate {
+        Gate {
             keeper: Arc::new(Nobody),
             admits: true,
             instead_of_tokens: false,
             headers: vec![header::AUTHORIZATION, HeaderName::from_static("x-api-key"), header::COOKIE],
             allowed_origins: vec!["https://app.example".to_owned()],
-        };
+            calls_remembered_for: Duration::ZERO,
+            calls_remembered_max: 1,
+        }
+    }
+
+    type Headers<'a> = &'a [(&'static str, &'static str)];
+
+    fn shown_to(entry: Entry, headers: Headers<'_>, uri: &'static str) -> Knock {
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        gate.knock(ConnectionId::new("c"), &Uri::from_static(uri), &headers, "192.0.2.7".to_owned())
+        gate().knock(entry, &Uri::from_static(uri), &headers, "192.0.2.7".to_owned())
+    }
+
+    fn shown(headers: Headers<'_>, uri: &'static str) -> Knock {
+        shown_to(Entry::Connection(ConnectionId::new("c")), headers, uri)
     }
 
     #[test]
     fn cookies_are_for_allowed_origins_alone() {
-        let cookies = |origin: &[(&'static str, &'static str)]| {
+        let cookies = |origin: Headers<'_>| {
             let headers = [&[("cookie", "session=1")], origin].concat();
             shown(&headers, "/ws").headers.contains_key("cookie")
         };
@@ -224,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_a_browser_remembers_is_not_for_strange_pages() {
-        let authorization = |origin: &[(&'static str, &'static str)]| {
+        let authorization = |origin: Headers<'_>| {
             let headers = [&[("authorization", "Basic eA=="), ("x-api-key", "k")], origin].concat();
             let knock = shown(&headers, "/ws");
             assert_eq!(knock.headers["x-api-key"], "k", "no browser adds it by itself");
@@ -241,14 +286,37 @@ mod tests {
         for origin in ["https://app.example", "https://evil.example"] {
             headers.append(header::ORIGIN, HeaderValue::from_static(origin));
         }
-        let gate = Gate {
-            keeper: Arc::new(Nobody),
-            admits: true,
-            instead_of_tokens: false,
-            headers: Vec::new(),
-            allowed_origins: vec!["https://app.example".to_owned()],
+        assert_eq!(gate().page(&headers), Page::Strange);
+    }
+
+    #[test]
+    fn a_page_of_this_origin_reads_by_cookie_and_changes_nothing_without_being_allowed() {
+        const OWN: (&str, &str) = ("sec-fetch-site", "same-origin");
+        let cookies = |method: Method, headers: Headers<'_>| {
+            let headers = [&[("cookie", "session=1")], headers].concat();
+            shown_to(Entry::Call(method), &headers, "/v1/requests").headers.contains_key("cookie")
         };
-        assert_eq!(gate.origin(&headers), Origin::Strange);
+        for method in [Method::GET, Method::HEAD] {
+            assert!(cookies(method.clone(), &[OWN]));
+            for site in ["cross-site", "same-site", "none", "Same-Origin", ""] {
+                assert!(!cookies(method.clone(), &[("sec-fetch-site", site)]), "{site}");
+            }
+            assert!(
+                !cookies(method.clone(), &[OWN, ("origin", "https://evil.example")]),
+                "the origin counts"
+            );
+            assert!(!cookies(method, &[]));
+        }
+        for method in [Method::POST, Method::DELETE, Method::PUT, Method::PATCH] {
+            assert!(!cookies(method.clone(), &[OWN]));
+            assert!(!cookies(method.clone(), &[("origin", "null"), OWN]));
+            assert!(cookies(method, &[("origin", "https://app.example")]));
+        }
+        assert!(!shown(&[("cookie", "session=1"), OWN], "/ws").headers.contains_key("cookie"));
+        // An image of a strange page is fetched without an origin, but not without a word.
+        let remembered = [("authorization", "Basic eA=="), ("sec-fetch-site", "cross-site")];
+        let call = shown_to(Entry::Call(Method::GET), &remembered, "/v1/usage");
+        assert!(!call.headers.contains_key("authorization"));
     }
 
     #[test]

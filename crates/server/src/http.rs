@@ -8,6 +8,7 @@ mod body;
 mod caller;
 mod cors;
 mod events;
+mod guest;
 mod heard;
 mod idempotency;
 mod location;

@@ -32,7 +32,7 @@ mod wire;
 
 pub use admin::{Admin, AdminSettings};
 pub use door::{Door, Readiness};
-pub use gate::{Gate, Gatekeeper, Knock, Turned};
+pub use gate::{Entry, Gate, Gatekeeper, Knock, Turned};
 pub use http::HttpSettings;
 pub use hub::Hub;
 pub use listen::bind;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::ConnectInfo};
+use axum::{Router, extract::ConnectInfo, http::header};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -22,8 +22,8 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -35,6 +35,9 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// How long to wait after the system refused a socket (no more files, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long whoever was accepted just before the end has for its first request: it is owed a word.
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// How many sockets the system keeps until they are accepted: a whole crowd that comes back at once. The standard 128
 /// are full in the blink of an eye, and whoever finds no room waits for seconds without knowing it. The system has a
@@ -140,6 +143,17 @@ pub(crate) async fn serve(
     tasks.wait().await;
 }
 
+/// How far a client has come on its socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It has asked for nothing yet.
+    Silent,
+    /// It has.
+    Asked,
+    /// Its upgrade is being answered.
+    Upgrading,
+}
+
 async fn serve_socket(
     stream: TcpStream,
     peer: SocketAddr,
@@ -159,15 +173,31 @@ async fn serve_socket(
         Some(handshakes) => {
             // Boxed, so that what is plain does not hold the room for it.
             let shaking = Box::pin(async { handshakes.turn().await.shake(line).await });
-            let Some(Some(stream)) = stop.run_until_cancelled(shaking).await else { return };
+            let late = async {
+                stop.cancelled().await;
+                sleep(LAST_CALL).await;
+            };
+            let shaken = tokio::select! {
+                shaken = shaking => shaken,
+                () = late => return,
+            };
+            let Some(stream) = shaken else { return };
             stream
         }
     };
     let routes = TowerToHyperService::new(routes);
+    let (stage, mut stages) = watch::channel(Stage::Silent);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let upgrades = request.headers().contains_key(header::UPGRADE);
+        stage.send_replace(if upgrades { Stage::Upgrading } else { Stage::Asked });
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(permit.clone());
-        routes.call(request)
+        let (answering, stage) = (routes.call(request), stage.clone());
+        async move {
+            let answer = answering.await;
+            stage.send_replace(Stage::Asked);
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -176,10 +206,17 @@ async fn serve_socket(
         .serve_connection(TokioIo::new(Patient::new(stream, listening.stall_timeout)), service)
         .with_upgrades();
     tokio::pin!(connection);
+    let over = async {
+        stop.cancelled().await;
+        // Whoever has said nothing yet would be closed without an answer.
+        let _ = timeout(LAST_CALL, stages.wait_for(|stage| *stage != Stage::Silent)).await;
+        // The HTTP library would answer an upgrade with `Connection: close`.
+        let _ = stages.wait_for(|stage| *stage != Stage::Upgrading).await;
+    };
     // What goes wrong here is the peer's: it left, or it does not speak HTTP.
     let _ = tokio::select! {
         served = connection.as_mut() => served,
-        () = stop.cancelled() => {
+        () = over => {
             connection.as_mut().graceful_shutdown();
             let deadline = sleep(listening.head_timeout);
             tokio::select! {

@@ -32,7 +32,7 @@ use crate::{
     connection::{Connection, Ending, Socket},
     credentials::TokenState,
     door::Shared,
-    gate,
+    gate::{self, Entry},
     hub::tell_draining,
     listen::SocketPermit,
     patience::Patient,
@@ -132,7 +132,8 @@ async fn identify(
         (Err(Rejected::Missing), Some(gate)) if gate.asks(false) => {
             // Nobody is asked about what could not become a connection.
             accept_key(headers)?;
-            let knock = gate.knock(connection.clone(), uri, headers, address.to_string());
+            let entry = Entry::Connection(connection.clone());
+            let knock = gate.knock(entry, uri, headers, address.to_string());
             let identity =
                 gate.keeper.admit(knock).await.map_err(|turned| Box::new(gate::turned_away(turned)))?;
             Ok((identity, gate::offered(headers)))

@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::{Client, Raw, SECRET, Server, Setup, Token, in_time, until};
+use crate::harness::{Client, Http, Raw, SECRET, Server, Setup, Token, in_time, until};
 
 #[tokio::test]
 async fn clients_are_told_to_move_within_the_spread_and_closed_with_1001() {
@@ -64,14 +64,12 @@ async fn who_is_busy_connecting_is_not_forgotten_by_the_drain() {
     let mut raw = Raw::connect(server.addr).await;
     raw.send(Raw::upgrade(&Token::ada()).as_bytes()).await;
     // A whole answer was asked for, so that the upgrade before it has begun.
-    until("the door works", async || {
-        crate::harness::Http::get(server.addr, "/nowhere").send().await.status == 404
-    })
-    .await;
+    until("the door works", async || Http::get(server.addr, "/nowhere").send().await.status == 404).await;
     let served = async {
         // Let in just before the end: told, and closed.
         let head = raw.head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert!(head.to_ascii_lowercase().contains("connection: upgrade\r\n"), "{head}");
         let (_, told) = raw.frame().await;
         assert!(String::from_utf8(told).expect("text").contains("draining"));
         assert_eq!(raw.closed().await, 1001);
@@ -88,4 +86,21 @@ async fn a_peer_that_does_not_answer_the_close_holds_up_nothing() {
     let idle = Raw::connect(server.addr).await;
     server.finish().await;
     drop((raw, idle));
+}
+
+#[tokio::test]
+async fn who_was_accepted_just_before_is_told_and_not_hung_up_on() {
+    let server = Server::start().await;
+    let mut quiet = Raw::connect(server.addr).await;
+    // Accepted in their order.
+    Client::ada(&server).await.leave().await;
+    server.stop();
+    until("it to drain", async || Http::get(server.admin, "/readyz").send().await.status == 503).await;
+    quiet.send(Raw::upgrade(&Token::ada()).as_bytes()).await;
+    let head = quiet.head().await;
+    assert!(
+        head.starts_with("HTTP/1.1 503 ") && head.to_ascii_lowercase().contains("retry-after: "),
+        "{head}"
+    );
+    in_time("the end", server.finish()).await;
 }

@@ -14,6 +14,7 @@ mod hostile;
 mod http_bounds;
 mod http_cors;
 mod http_events;
+mod http_guests;
 mod http_requests;
 mod http_slow;
 mod http_topics;

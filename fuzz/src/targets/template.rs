@@ -8,7 +8,7 @@ use streamer_engine::store::{
     RequestKey, Requests as _, RunningMax, WorkerId,
 };
 use streamer_protocol::{
-    Action, ConnectionId, ErrorBody, ErrorCode, Json, RequestId, TenantId, Timestamp, UserId,
+    Action, ConnectionId, ErrorBody, ErrorCode, Json, Permissions, RequestId, TenantId, Timestamp, UserId,
 };
 use streamer_store_sqlite::{Settings, SqliteStore, check};
 
@@ -44,6 +44,7 @@ fn new(n: usize) -> NewRequest {
         fingerprint: Fingerprint::of(&action, &payload),
         action,
         payload,
+        permissions: ["read", "work.do"].into_iter().collect::<Permissions>(),
         created_at: NOW,
         run_at: NOW,
         priority: Priority::default(),

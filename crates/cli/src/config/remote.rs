@@ -145,11 +145,11 @@ impl Default for Action {
     }
 }
 
-/// Who is asked who connects, and told who has left.
+/// Who is asked who connects and who calls over HTTP, and told who has left.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Hooks {
-    /// Who is asked who connects, where there is no token. With it, no key of an issuer is needed.
+    /// Who is asked who connects or calls, where there is no token. With it, no key of an issuer is needed.
     #[serde(serialize_with = "without_query")]
     pub(crate) connect_url: Option<String>,
     /// Who is told who has left.
@@ -157,15 +157,21 @@ pub(crate) struct Hooks {
     pub(crate) disconnect_url: Option<String>,
     /// Whether connect_url is asked even where there is a token, which then nobody looks at.
     pub(crate) instead_of_tokens: bool,
-    /// The headers of an upgrade that connect_url is shown, such as "x-api-key". Cookies are not among them.
+    /// The headers that connect_url is shown, such as "x-api-key". Cookies are not among them.
     pub(crate) headers: Vec<String>,
-    /// The origins whose pages may connect by cookie, such as "https://app.example": connect_url is shown cookies
-    /// that come from these, and from no others.
+    /// The origins whose pages may connect and call by cookie, such as "https://app.example": connect_url is shown
+    /// cookies that come from these, and from no others. Pages of another origin than the server's call only if
+    /// http.allowed_origins and http.allow_credentials let them, too.
     pub(crate) allowed_origins: Vec<String>,
     /// How long an answer may take. Without one nobody is let in.
     pub(crate) timeout_ms: Millis,
     /// How long a connection lasts for which connect_url says no `expires_at`.
     pub(crate) session_s: Seconds,
+    /// How long an answer about a call over HTTP holds for calls that present the very same: so much later takes effect
+    /// what the application changes. 0: it is asked about each.
+    pub(crate) calls_remembered_ms: Millis,
+    /// How many such answers are remembered, some 500 bytes each; the oldest make room.
+    pub(crate) calls_remembered_max: usize,
 }
 
 impl Default for Hooks {
@@ -178,6 +184,8 @@ impl Default for Hooks {
             allowed_origins: Vec::new(),
             timeout_ms: Millis(3000),
             session_s: Seconds(60 * 60),
+            calls_remembered_ms: Millis(0),
+            calls_remembered_max: 10_000,
         }
     }
 }
@@ -246,6 +254,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         ("remote.webhook_action_in_flight_max", remote.webhook_action_in_flight_max as u64),
         ("hooks.timeout_ms", config.hooks.timeout_ms.0),
         ("hooks.session_s", config.hooks.session_s.0),
+        ("hooks.calls_remembered_max", config.hooks.calls_remembered_max as u64),
     ] {
         if value == 0 {
             mistakes.push(name, "must be at least 1");

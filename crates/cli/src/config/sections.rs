@@ -147,11 +147,18 @@ pub(crate) struct Store {
     /// A file of at most so many bytes is looked through for damage at the start (0: never); `streamer store check`
     /// looks through any.
     pub(crate) start_check_bytes_max: u64,
+    /// How long to wait at the start for another process that has the file, which may be draining; 0 is not at all.
+    pub(crate) lock_timeout_s: Seconds,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: "streamer.db".into(), artifacts_dir: None, start_check_bytes_max: 32 * 1024 * 1024 }
+        Self {
+            path: "streamer.db".into(),
+            artifacts_dir: None,
+            start_check_bytes_max: 32 * 1024 * 1024,
+            lock_timeout_s: Seconds(45),
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use streamer_protocol::{
-    Action, Chunk, Complete, ConnectionId, ErrorBody, ErrorFrame, Json, Progress, RequestId, RequestStatus,
-    Restart, ServerFrame, TenantId, Timestamp, UserId,
+    Action, Chunk, Complete, ConnectionId, ErrorBody, ErrorFrame, Json, Permissions, Progress, RequestId,
+    RequestStatus, Restart, ServerFrame, TenantId, Timestamp, UserId,
 };
 
 use super::Priority;
@@ -114,6 +114,8 @@ pub struct NewRequest {
     pub payload: Json,
     /// Of action and payload.
     pub fingerprint: Fingerprint,
+    /// What whoever asks is allowed now: it is for the handler to look at.
+    pub permissions: Permissions,
     /// When it came.
     pub created_at: Timestamp,
     /// Not before this.
@@ -287,6 +289,8 @@ pub struct Record {
     pub summary: Summary,
     /// What the action needs.
     pub payload: Json,
+    /// What whoever asked was allowed when it came.
+    pub permissions: Permissions,
     /// From where another attempt continues.
     pub checkpoint: Option<Json>,
     /// How it ended; while it is RETRYING, how its last attempt failed.

@@ -1,8 +1,8 @@
 //! Who may read and write which topics.
 
-use streamer_protocol::Topic;
+use streamer_protocol::{Permissions, Topic};
 
-/// What a caller's newest token allows with the topics of its tenant.
+/// What a caller's newest token allows: its permissions, and what they and its grants say of the topics of its tenant.
 ///
 /// A permission covers every topic; a grant covers those that it names:
 ///
@@ -17,8 +17,7 @@ use streamer_protocol::Topic;
 /// that is none of these.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rights {
-    read: bool,
-    write: bool,
+    permissions: Permissions,
     grants: Vec<Grant>,
 }
 
@@ -38,22 +37,38 @@ enum Covers {
 }
 
 impl Rights {
-    /// Those of somebody with these permissions and grants.
+    /// Those of somebody who may read or write every topic, and what these grants cover.
     #[must_use]
     pub fn new<'g>(read: bool, write: bool, grants: impl IntoIterator<Item = &'g str>) -> Self {
-        Self { read, write, grants: grants.into_iter().filter_map(Grant::parse).collect() }
+        let read = read.then_some(Permissions::READ);
+        let write = write.then_some(Permissions::WRITE);
+        Self::of(read.into_iter().chain(write).collect(), grants)
+    }
+
+    /// Those of somebody with these permissions and grants.
+    #[must_use]
+    pub fn of<'g>(permissions: Permissions, grants: impl IntoIterator<Item = &'g str>) -> Self {
+        Self { permissions, grants: grants.into_iter().filter_map(Grant::parse).collect() }
+    }
+
+    /// What handlers are told of it.
+    #[must_use]
+    pub const fn permissions(&self) -> &Permissions {
+        &self.permissions
     }
 
     /// Whether this allows to subscribe to the topic, and to see who is on it.
     #[must_use]
     pub fn may_read(&self, topic: &Topic) -> bool {
-        self.read || self.grants.iter().any(|grant| grant.read && grant.covers.contains(topic))
+        self.permissions.contains(Permissions::READ)
+            || self.grants.iter().any(|grant| grant.read && grant.covers.contains(topic))
     }
 
     /// Whether this allows to publish to the topic.
     #[must_use]
     pub fn may_write(&self, topic: &Topic) -> bool {
-        self.write || self.grants.iter().any(|grant| grant.write && grant.covers.contains(topic))
+        self.permissions.contains(Permissions::WRITE)
+            || self.grants.iter().any(|grant| grant.write && grant.covers.contains(topic))
     }
 }
 

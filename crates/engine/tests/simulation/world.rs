@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use streamer_engine::{
     Backoff, Caller, Settings,
     clock::Clock,
-    protocol::{Action, ErrorBody, ErrorCode, Json, RequestId, TenantId, Timestamp, UserId},
+    protocol::{Action, ErrorBody, ErrorCode, Json, Permissions, RequestId, TenantId, Timestamp, UserId},
     store::{Enqueued, Fingerprint, NewRequest, Outcome, Priority, Quota, RequestKey, Requests},
     testing::{MemoryStore, PausedClock},
 };
@@ -269,6 +269,7 @@ impl World {
             action,
             payload: Json::null(),
             fingerprint,
+            permissions: Permissions::default(),
             created_at: now,
             run_at,
             priority: Priority::default(),

@@ -1,20 +1,21 @@
-//! Who is asking over HTTP, by the token that came with the call.
+//! Who is asking over HTTP: by the token that came with the call, or by the application's word.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{header, request::Parts},
     response::Response,
 };
 use streamer_auth::{Identity, Rejected};
 use streamer_engine::{Caller, Credentials, Rights};
 use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
 
-use super::problem;
+use super::{guest, problem};
 use crate::{credentials::rights_of, door::Shared};
 
-/// Whoever presents a valid token in the `Authorization` header, and does not come too often.
+/// Whoever presents a valid token in the `Authorization` header, or is known to the application, and does not come too
+/// often.
 pub(crate) struct Bearer(pub(crate) Identity);
 
 /// The same, or in the query: a page's `EventSource`, and a link to a file, can send no headers.
@@ -24,7 +25,7 @@ impl FromRequestParts<Arc<Shared>> for Bearer {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
-        let identity = identify(shared, None, &parts.headers).await.map_err(problem::rejected)?;
+        let identity = identify(shared, None, parts).await?;
         shared.calls.admit(&identity).map_err(too_often)?;
         Ok(Self(identity))
     }
@@ -34,12 +35,26 @@ impl FromRequestParts<Arc<Shared>> for BearerOrQuery {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
-        identify(shared, parts.uri.query(), &parts.headers).await.map(Self).map_err(problem::rejected)
+        identify(shared, parts.uri.query(), parts).await.map(Self)
     }
 }
 
-async fn identify(shared: &Shared, query: Option<&str>, headers: &HeaderMap) -> Result<Identity, Rejected> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+async fn identify(shared: &Shared, query: Option<&str>, parts: &Parts) -> Result<Identity, Response> {
+    let by_token = match &shared.gate {
+        Some(gate) if gate.asks(true) => Err(Rejected::Missing),
+        _ => by_token(shared, query, parts).await,
+    };
+    match (by_token, &shared.gate) {
+        // Boxed, so that calls with a token do not hold the room for it.
+        (Err(Rejected::Missing), Some(gate)) if gate.asks(false) => {
+            Box::pin(guest::identify(shared, gate, parts)).await
+        }
+        (identified, _) => identified.map_err(problem::rejected),
+    }
+}
+
+async fn by_token(shared: &Shared, query: Option<&str>, parts: &Parts) -> Result<Identity, Rejected> {
+    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let presented = streamer_auth::presented(query, authorization, None)?;
     shared.verifier.verify(presented.token.as_str(), shared.engine.clock().now()).await
 }

@@ -27,7 +27,10 @@ pub(super) async fn cors(State(shared): State<Arc<Shared>>, request: Request, ne
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match asks {
-        true => preflight(allowed.is_some()),
+        true => {
+            let shown = shared.gate.as_ref().map(|gate| gate.headers.as_slice()).unwrap_or_default();
+            preflight(allowed.is_some(), shown)
+        }
         false => next.run(request).await,
     };
     let headers = response.headers_mut();
@@ -56,7 +59,8 @@ fn allow(settings: &HttpSettings, origin: &HeaderValue) -> Option<HeaderValue> {
     (any && !settings.allow_credentials).then(|| HeaderValue::from_static("*"))
 }
 
-fn preflight(allowed: bool) -> Response {
+/// `shown` is what the application looks at, beside what every call may send.
+fn preflight(allowed: bool, shown: &[HeaderName]) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     let asked = [header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_REQUEST_HEADERS];
@@ -66,13 +70,14 @@ fn preflight(allowed: bool) -> Response {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
         let sent =
             [header::AUTHORIZATION, header::CONTENT_TYPE, IDEMPOTENCY_KEY, prefer::PREFER, LAST_EVENT_ID];
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, listed(&sent));
+        let sent = sent.iter().chain(shown.iter().filter(|name| !sent.contains(name)));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, listed(sent));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_S.into());
     }
     response
 }
 
-fn listed(names: &[HeaderName]) -> HeaderValue {
-    let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
+fn listed<'a>(names: impl IntoIterator<Item = &'a HeaderName>) -> HeaderValue {
+    let names: Vec<_> = names.into_iter().map(HeaderName::as_str).collect();
     HeaderValue::from_str(&names.join(", ")).expect("names of headers")
 }

@@ -110,7 +110,7 @@ fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
-        "security": [{ "bearer": [] }],
+        "security": [{ "bearer": [] }, { "application": [] }],
         "paths": paths,
         "components": {
             "schemas": types.0.take_definitions(true),
@@ -133,6 +133,13 @@ fn document() -> Value {
                     "in": "query",
                     "name": "Authorization",
                     "description": "For pages, whose EventSource and links send no headers.",
+                },
+                "application": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "session",
+                    "description": "Where the server asks an application who calls: the cookie or header that it \
+                        looks at, whatever its name. Cookies count from allowed origins.",
                 },
             },
         },
@@ -218,7 +225,7 @@ fn listen(types: &mut Types) -> Value {
     operation(
         "listenToRequest",
         "Follow a request",
-        json!({ "parameters": parameters, "security": [{ "bearer": [] }, { "query": [] }] }),
+        json!({ "parameters": parameters, "security": [{ "bearer": [] }, { "query": [] }, { "application": [] }] }),
         [("200", events), ("204", nothing)],
     )
 }
@@ -249,7 +256,7 @@ fn artifact() -> Value {
         "description": "The file.",
         "content": { "*/*": { "schema": { "type": "string", "format": "binary" } } },
     });
-    let security = json!({ "security": [{ "bearer": [] }, { "query": [] }] });
+    let security = json!({ "security": [{ "bearer": [] }, { "query": [] }, { "application": [] }] });
     operation("getArtifact", "A file that a request made", security, [("200", file)])
 }
 

@@ -18,7 +18,7 @@ use streamer_engine::{
     store::{ConnectionFilter, ConnectionRecord, Connections as _, PageQuery, WorkerId},
     testing::{Fault, Faulty, MemoryStore},
 };
-use streamer_server::{Admin, AdminSettings, Door, Hub, Management, Settings, Tls};
+use streamer_server::{Admin, AdminSettings, Door, Gate, Hub, Management, Settings, Tls};
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) keys: Option<sigv4::Verifier>,
     pub(crate) linger: Duration,
     pub(crate) tls: Option<Tls>,
+    /// Who says who comes without a token.
+    pub(crate) gate: Option<Gate>,
 }
 
 impl Default for Setup {
@@ -68,6 +70,7 @@ impl Default for Setup {
             keys: None,
             linger: Duration::ZERO,
             tls: None,
+            gate: None,
         }
     }
 }
@@ -189,6 +192,9 @@ impl Setup {
         let mut door = Door::new(engine.clone(), hub.clone(), self.verifier, self.settings);
         if let Some(tls) = self.tls {
             door = door.with_tls(tls);
+        }
+        if let Some(keeper) = self.gate {
+            door = door.with_gate(keeper);
         }
         if signed {
             door = door.with_management(management.clone());

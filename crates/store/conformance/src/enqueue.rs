@@ -11,10 +11,12 @@ pub async fn stores_everything(store: SharedStore) {
     wanted.connection = Some(ConnectionId::new("c-1"));
     wanted.run_at = at(500);
     wanted.repeatable = false;
+    wanted.permissions = ["write", "report \"é\""].into_iter().collect();
     enqueue(&store, &wanted).await;
 
     let kept = record(&store, &wanted.key).await;
     assert_eq!(kept.payload.as_str(), wanted.payload.as_str(), "the payload's text is kept as it came");
+    assert_eq!(kept.permissions, wanted.permissions);
     assert_eq!((kept.checkpoint, kept.outcome), (None, None));
     let kept = kept.summary;
     assert_eq!(kept.key, wanted.key);
@@ -40,6 +42,7 @@ pub async fn repeated_answers_where_it_stands(store: SharedStore) {
 
     let mut again = new(key("a"));
     (again.created_at, again.run_at, again.max_retries) = (at(900), at(901), 9);
+    again.permissions = ["admin"].into_iter().collect();
     match store.enqueue(&again, &PLENTY).await {
         Ok(Enqueued::Known(known)) => assert_eq!(known, before.0.summary),
         other => panic!("it is known: {other:?}"),
@@ -85,7 +88,8 @@ pub async fn at_once_by_many_stores_one(store: SharedStore) {
 
 /// A promoted request runs from its first moment.
 pub async fn promoted_is_leased(store: SharedStore) {
-    let wanted = new(key("a"));
+    let mut wanted = new(key("a"));
+    wanted.permissions = ["write"].into_iter().collect();
     let lease = match store.promote(&wanted, &PLENTY, &worker("w"), at(1000)).await {
         Ok(Promoted::Leased(lease)) => lease,
         other => panic!("it is leased: {other:?}"),

@@ -5,7 +5,7 @@ use streamer_engine::store::{
     ProgressState, Quota, Record, RequestKey, Result, RunningMax, SharedStore, Summary, WorkerId,
 };
 use streamer_protocol::{
-    Action, ErrorBody, ErrorCode, Json, RequestId, RequestStatus, TenantId, Timestamp, UserId,
+    Action, ErrorBody, ErrorCode, Json, Permissions, RequestId, RequestStatus, TenantId, Timestamp, UserId,
 };
 
 /// More than any test uses.
@@ -48,6 +48,7 @@ pub(crate) fn new(key: RequestKey) -> NewRequest {
         fingerprint: Fingerprint::of(&action, &payload),
         action,
         payload,
+        permissions: Permissions::default(),
         created_at: at(0),
         run_at: at(0),
         priority: Priority::default(),

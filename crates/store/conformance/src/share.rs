@@ -152,15 +152,19 @@ pub async fn passes_over_an_action_at_its_bound(store: SharedStore) {
     assert_eq!(claim(2000).await.len(), 3, "two of it, and the one that has no bound");
 }
 
-/// What counts are payloads, chunks that are not void, outcomes and artifacts, until they are removed.
+/// What counts are payloads and permissions, chunks that are not void, outcomes and artifacts, until they are removed.
 pub async fn counts_the_bytes_that_are_kept(store: SharedStore) {
-    let payload = r#"{"year": 2026}"#.len() as u64;
+    let payload = r#"{"year": 2026}["build","read"]"#.len() as u64;
     let outcome = completed().to_json().as_str().len() as u64;
     let bytes = |now| {
         let store = store.clone();
         async move { usage(&store, "acme", now).await.stored_bytes }
     };
-    let claim = running(&store, "a").await;
+    let mut wanted = new(key("a"));
+    wanted.permissions = ["read", "build"].into_iter().collect();
+    enqueue(&store, &wanted).await;
+    let claim = claim_one(&store, 0).await;
+    assert_eq!(claim.record.permissions, wanted.permissions);
     assert_eq!(bytes(0).await, payload);
     store.append(&claim.lease, &[chunk(1, 0), chunk(2, 1)], Some(&json("1"))).await.expect("appends");
     store.append(&claim.lease, &[chunk(3, 2), progress(4, 1.0)], None).await.expect("appends");

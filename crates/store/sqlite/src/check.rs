@@ -249,13 +249,16 @@ fn examine(conn: &Connection, report: &mut Report) -> Result<()> {
             report.findings.push(Finding::WrongUsage { tenants: wrong_usage });
         }
     }
-    for (table, column) in [
+    // Which older files do not have.
+    let newer = (report.version == VERSION).then_some(("payload", "permissions"));
+    let columns = [
         ("payload", "json"),
         ("checkpoint", "json"),
         ("log", "json"),
         ("request", "progress"),
         ("request", "outcome"),
-    ] {
+    ];
+    for (table, column) in columns.into_iter().chain(newer) {
         let rows = number(&format!("SELECT count(*) FROM {table} WHERE NOT json_valid({column})"))?;
         if rows > 0 {
             report.findings.push(Finding::Unreadable { table, rows });

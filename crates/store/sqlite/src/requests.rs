@@ -75,13 +75,15 @@ fn summary_of(conn: &Connection, number: i64) -> Result<Summary> {
 
 fn record_of(conn: &Connection, number: i64) -> Result<Record> {
     let summary = summary_of(conn, number)?;
-    let contents = "SELECT p.json, c.json, r.outcome FROM request r JOIN payload p ON p.request = r.number \
+    let contents = "SELECT p.json, p.permissions, c.json, r.outcome FROM request r JOIN payload p ON p.request = r.number \
         LEFT JOIN checkpoint c ON c.request = r.number WHERE r.number = ?1";
     conn.prepare_cached(contents)?.query_row([number], |row| {
         let columns = &mut Columns::of(row);
-        let (payload, checkpoint) = (columns.json()?, columns.optional_json()?);
+        let payload = columns.json()?;
+        let permissions = columns.optional_value()?.unwrap_or_default();
+        let checkpoint = columns.optional_json()?;
         let outcome = read_outcome(summary.status, columns)?;
-        Ok(Record { summary, payload, checkpoint, outcome })
+        Ok(Record { summary, payload, permissions, checkpoint, outcome })
     })
 }
 

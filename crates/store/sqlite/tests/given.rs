@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use streamer_engine::store::{
     Claim, Enqueued, Fingerprint, NewRequest, Priority, Quota, RequestKey, Requests, RunningMax, WorkerId,
 };
-use streamer_protocol::{Action, Json, RequestId, TenantId, Timestamp, UserId};
+use streamer_protocol::{Action, Json, Permissions, RequestId, TenantId, Timestamp, UserId};
 use streamer_store_sqlite::{Settings, SqliteStore};
 use tempfile::TempDir;
 
@@ -51,6 +51,7 @@ pub(crate) fn new(id: &str) -> NewRequest {
         fingerprint: Fingerprint::of(&action, &payload),
         action,
         payload,
+        permissions: Permissions::default(),
         created_at: at(0),
         run_at: at(0),
         priority: Priority::default(),

@@ -37,7 +37,8 @@ impl Stored {
     pub(super) fn bytes(&self) -> u64 {
         let outcome = self.record.outcome.as_ref().filter(|_| self.record.summary.status.is_final());
         let outcome = outcome.map_or(0, |outcome| outcome.to_json().as_str().len());
-        self.record.summary.log_bytes + (self.record.payload.as_str().len() + outcome) as u64
+        let permissions = self.record.permissions.kept().map_or(0, |kept| kept.len());
+        self.record.summary.log_bytes + (self.record.payload.as_str().len() + permissions + outcome) as u64
     }
 
     pub(super) fn claim(&mut self, worker: &WorkerId, now: Timestamp, lease_until: Timestamp) -> Claim {

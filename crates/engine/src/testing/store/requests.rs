@@ -75,6 +75,7 @@ impl StoredRequests {
             record: Record {
                 summary: summary_of(new),
                 payload: new.payload.clone(),
+                permissions: new.permissions.clone(),
                 checkpoint: None,
                 outcome: None,
             },

@@ -44,13 +44,15 @@ fn lease(
     let sql = concat!(
         "SELECT ",
         summary!(),
-        ", fence, covered, (SELECT json FROM payload WHERE payload.request = number) \
-         FROM request WHERE number = ?1"
+        ", fence, covered, json, permissions FROM request \
+         LEFT JOIN payload ON payload.request = number WHERE number = ?1"
     );
-    let (mut summary, fence, covered, payload) = conn.prepare_cached(sql)?.query_row([number], |row| {
-        let columns = &mut Columns::of(row);
-        Ok((read_summary(columns)?, columns.count()? + 1, columns.count()?, columns.json()?))
-    })?;
+    let (mut summary, fence, covered, payload, permissions) =
+        conn.prepare_cached(sql)?.query_row([number], |row| {
+            let columns = &mut Columns::of(row);
+            let (summary, fence, covered) = (read_summary(columns)?, columns.count()? + 1, columns.count()?);
+            Ok((summary, fence, covered, columns.json()?, columns.optional_value()?.unwrap_or_default()))
+        })?;
     summary.takeovers += u32::from(summary.status == RequestStatus::Processing);
     summary.status = RequestStatus::Processing;
     summary.attempt += 1;
@@ -89,7 +91,7 @@ fn lease(
         }
     };
     let lease = lease_of(number, summary.key.clone(), fence);
-    Ok(Claim { lease, record: Record { summary, payload, checkpoint, outcome: None }, restart })
+    Ok(Claim { lease, record: Record { summary, payload, permissions, checkpoint, outcome: None }, restart })
 }
 
 /// Removes the chunks from `covered` on, and the restarts that another one from there makes superfluous. Answers how

@@ -81,12 +81,14 @@ fn insert(
         return Ok(known.expect("an id that conflicts is there"));
     }
     let number = tx.conn.last_insert_rowid();
+    let permissions = new.permissions.kept();
     tx.conn
-        .prepare_cached("INSERT INTO payload (request, json) VALUES (?1, ?2)")?
-        .execute((number, new.payload.as_str()))?;
+        .prepare_cached("INSERT INTO payload (request, json, permissions) VALUES (?1, ?2, ?3)")?
+        .execute((number, new.payload.as_str(), permissions.as_deref()))?;
     let (action, priority, leased) = (new.action.clone(), new.priority, lease.is_some());
     tx.agenda.set(number, Entry { tenant: tenant.clone(), action, priority, due_at, leased });
-    tx.stored.add(tenant, bytes_of(new.payload.as_str()));
+    let bytes = bytes_of(new.payload.as_str()) + permissions.as_deref().map_or(0, bytes_of);
+    tx.stored.add(tenant, bytes);
     Ok(Inserted::New(number))
 }
 

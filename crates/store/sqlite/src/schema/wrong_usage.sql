@@ -1,7 +1,7 @@
 -- How many tenants keep more or less than `usage` says.
 SELECT count(*) FROM (
     SELECT tenant FROM (
-        SELECT r.tenant, octet_length(p.json) + r.log_bytes
+        SELECT r.tenant, octet_length(p.json) + coalesce(octet_length(p.permissions), 0) + r.log_bytes
             + CASE WHEN r.expires_at IS NULL THEN 0 ELSE coalesce(octet_length(r.outcome), 0) END AS bytes
         FROM request r JOIN payload p ON p.request = r.number
         UNION ALL
