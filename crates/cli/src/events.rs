@@ -3,12 +3,18 @@
 //! Exit codes: 0 when it is done, 1 when something is to be mended first (which is said), 2 when the command line cannot
 //! be read.
 
+mod figures;
 mod flags;
+mod processor;
+mod replay;
+mod resnapshot;
+mod run;
 mod setup;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use streamer_events::Registry;
 
 pub(crate) use flags::Flags;
 
@@ -17,10 +23,20 @@ pub(crate) use flags::Flags;
 pub(crate) enum Command {
     /// Make in PostgreSQL what is missing: schema, outbox, publication, slot. Safe to repeat.
     Setup(setup::Arguments),
+    /// Apply every event to the read models, as it is committed.
+    Run(run::Arguments),
+    /// Look at dead letters, try them again, or throw them away.
+    Replay(replay::Arguments),
+    /// Read all rows of the outbox again, after its slot was lost or its server restored.
+    Resnapshot(resnapshot::Arguments),
 }
 
-pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
+/// `registry` has the application's handlers.
+pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup(arguments) => setup::command(arguments),
+        Command::Run(arguments) => run::command(arguments, registry),
+        Command::Replay(arguments) => replay::command(arguments, registry),
+        Command::Resnapshot(arguments) => resnapshot::command(arguments, registry),
     }
 }
