@@ -22,6 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-events-conformance", &["streamer-events"]),
     ("streamer-source-postgres", &["streamer-events"]),
     ("streamer-sink-mongodb", &["streamer-events"]),
+    // The one adapter between the two halves.
+    ("streamer-sink-topics", &["streamer-engine", "streamer-events", "streamer-protocol"]),
     // Starts real servers; for tests, benchmarks and the demonstration.
     ("streamer-servers", &[]),
     ("streamer-server", &["streamer-auth", "streamer-engine", "streamer-protocol"]),
@@ -50,6 +52,7 @@ const LIBRARIES: &[&str] = &[
     "streamer-server",
     "streamer-service",
     "streamer-sink-mongodb",
+    "streamer-sink-topics",
     "streamer-source-postgres",
     "streamer-store-sqlite",
 ];
