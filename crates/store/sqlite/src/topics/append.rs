@@ -211,7 +211,7 @@ fn advance(
 }
 
 fn covers(conn: &Connection, topic: i64, place: &SourcePosition) -> Result<bool> {
-    let sql = "SELECT 1 FROM topic_source WHERE topic = ?1 AND partition = ?2 AND (major, minor) >= (?3, ?4)";
+    let sql = "SELECT 1 FROM topic_source WHERE topic = ?1 AND source = ?2 AND (major, minor) >= (?3, ?4)";
     let (major, minor) = place.place;
     conn.prepare_cached(sql)?.exists((topic, &*place.partition, int(major), int(minor)))
 }
