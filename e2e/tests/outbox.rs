@@ -2,6 +2,7 @@
 
 mod bed;
 mod cleanup;
+mod kills;
 mod letters;
 mod mapping;
 mod running;
