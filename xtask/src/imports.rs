@@ -34,7 +34,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-cli", LIBRARIES),
     // An application makes its own binary out of the command line's library.
     ("streamer-examples", &["streamer-cli", "streamer-engine", "streamer-events"]),
-    ("streamer-e2e", &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-events", "streamer-protocol"]),
+    (
+        "streamer-e2e",
+        &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-events", "streamer-protocol"],
+    ),
     ("streamer-bench", LIBRARIES),
     ("streamer-fuzz", LIBRARIES),
     ("xtask", &["streamer-protocol", "streamer-servers"]),
