@@ -38,6 +38,12 @@ impl Shell {
         Self { binary: binary.into(), folder: folder.into(), variables: Vec::new(), open_files_max: None }
     }
 
+    /// The same place, with another binary.
+    #[must_use]
+    pub fn running(self, binary: impl Into<PathBuf>) -> Self {
+        Self { binary: binary.into(), ..self }
+    }
+
     /// With one more variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -49,6 +55,12 @@ impl Shell {
     pub fn set(&mut self, name: &str, value: Option<&str>) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// The value of a variable that was set.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Lets what is run have no more than so many files open.
@@ -76,7 +88,9 @@ impl Shell {
         };
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("STREAMER_") || text.starts_with("JWT_") {
+            const WELL_KNOWN: [&str; 3] = ["BATCH_SIZE", "LOG_LEVEL", "METRICS_FILE"];
+            let ours = ["STREAMER_", "JWT_", "POSTGRES_", "MONGODB_"].iter().any(|p| text.starts_with(p));
+            if ours || WELL_KNOWN.contains(&&*text) {
                 command.env_remove(&name);
             }
         }

@@ -19,6 +19,7 @@ mod management;
 mod memory;
 mod once;
 mod operators;
+mod outbox;
 mod outside;
 mod proxies;
 mod request;
@@ -44,6 +45,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_streamer-under-test");
 
 /// One whose handlers behave badly; and the demonstration's.
 const BAD_HANDLERS: &str = env!("CARGO_BIN_EXE_streamer-with-bad-handlers");
+
+/// The example with handlers of events of its own.
+const ORDERS: &str = env!("CARGO_BIN_EXE_streamer-with-orders");
 
 /// A server to start.
 fn server() -> Setup {

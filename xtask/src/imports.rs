@@ -22,6 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-events-conformance", &["streamer-events"]),
     ("streamer-source-postgres", &["streamer-events"]),
     ("streamer-sink-mongodb", &["streamer-events"]),
+    // The one adapter between the two halves.
+    ("streamer-sink-topics", &["streamer-engine", "streamer-events", "streamer-protocol"]),
     // Starts real servers; for tests, benchmarks and the demonstration.
     ("streamer-servers", &[]),
     ("streamer-server", &["streamer-auth", "streamer-engine", "streamer-protocol"]),
@@ -31,8 +33,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Programs: they put the pieces together.
     ("streamer-cli", LIBRARIES),
     // An application makes its own binary out of the command line's library.
-    ("streamer-examples", &["streamer-cli", "streamer-engine"]),
-    ("streamer-e2e", &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-protocol"]),
+    ("streamer-examples", &["streamer-cli", "streamer-engine", "streamer-events"]),
+    (
+        "streamer-e2e",
+        &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-events", "streamer-protocol"],
+    ),
     ("streamer-bench", LIBRARIES),
     ("streamer-fuzz", LIBRARIES),
     ("xtask", &["streamer-protocol", "streamer-servers"]),
@@ -44,10 +49,14 @@ const LIBRARIES: &[&str] = &[
     "streamer-client",
     "streamer-demo",
     "streamer-engine",
+    "streamer-events",
     "streamer-protocol",
     "streamer-remote",
     "streamer-server",
     "streamer-service",
+    "streamer-sink-mongodb",
+    "streamer-sink-topics",
+    "streamer-source-postgres",
     "streamer-store-sqlite",
 ];
 

@@ -69,6 +69,11 @@ fn listen(setting: &str, address: &str, passed: Option<Socket>) -> anyhow::Resul
         let taken = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
         return taken.context("the socket that the process was started with cannot be used");
     }
+    bind(setting, address)
+}
+
+/// Listens on the address of a setting.
+pub(crate) fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
     let bound =
         address.parse().map_err(anyhow::Error::from).and_then(|address| Ok(streamer_server::bind(address)?));
     bound.with_context(|| format!("{setting} {address} cannot be listened on"))

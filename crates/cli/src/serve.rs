@@ -24,8 +24,10 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::{
+    Application,
     certificate::Certificate,
     config::{Config, Sources},
+    events::Beside,
     faults,
     listeners::{Doors, Passed},
     open_files, opening,
@@ -91,7 +93,7 @@ pub(crate) struct Addresses {
     pub(crate) admin: Option<SocketAddr>,
 }
 
-pub(crate) fn command(arguments: &Arguments, routes: Router) -> anyhow::Result<ExitCode> {
+pub(crate) fn command(arguments: &Arguments, application: Application) -> anyhow::Result<ExitCode> {
     let loaded = match arguments.sources.load(&arguments.flags()) {
         Ok(loaded) => loaded,
         Err(mistakes) => {
@@ -101,17 +103,18 @@ pub(crate) fn command(arguments: &Arguments, routes: Router) -> anyhow::Result<E
     };
     let passed = Passed::of_environment()?;
     passed.check(&loaded.config)?;
-    crate::block_on(serve(loaded, routes, passed, arguments.ready_file.as_deref()))?;
+    crate::block_on(serve(loaded, application, passed, arguments.ready_file.as_deref()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Serves until a signal says stop. Every mistake in the configuration was reported before.
 async fn serve(
     loaded: Loaded<Config>,
-    routes: Router,
+    application: Application,
     mut passed: Passed,
     ready_file: Option<&Path>,
 ) -> anyhow::Result<()> {
+    let (routes, registry) = application.parts();
     let config = &loaded.config;
     faults::arm()?;
     telemetry::install(&config.logs)?;
@@ -152,7 +155,9 @@ async fn serve(
     if config.management.is_public() {
         door = door.with_management(management.clone());
     }
-    let admin = admin(&loaded, &mut passed, &engine, &hub, &door, &metrics)?;
+    let events = Beside::new(&config.events, registry, &engine)?;
+    let shown = shown(&metrics, events.as_ref());
+    let admin = admin(&loaded, &mut passed, &engine, &hub, &door, shown)?;
 
     let addresses = Addresses { listen, admin: admin.as_ref().map(|(_, address, _)| *address) };
     if let Some(file) = ready_file {
@@ -170,6 +175,9 @@ async fn serve(
         door.accept(listener, stop, linger).await;
         anyhow::Ok(())
     });
+    if let Some(events) = events {
+        tasks.spawn("events", move |stop| events.run(stop));
+    }
     let workers = engine.clone();
     tasks.spawn("workers", move |stop| async move {
         workers.work(stop, drain_timeout / 2).await;
@@ -209,13 +217,21 @@ async fn serve(
     Ok(joined?)
 }
 
+type Shown = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// All metrics, those of the events too.
+fn shown(metrics: &Metrics, events: Option<&Beside>) -> Shown {
+    let (metrics, of_events) = (metrics.clone(), events.map(Beside::metrics));
+    Arc::new(move || metrics.render() + &of_events.as_ref().map_or_else(String::new, |shown| shown()))
+}
+
 fn admin(
     loaded: &Loaded<Config>,
     passed: &mut Passed,
     engine: &Engine,
     hub: &Hub,
     door: &Door,
-    metrics: &Metrics,
+    metrics: Shown,
 ) -> anyhow::Result<Option<(Admin, SocketAddr, TcpListener)>> {
     let config = &loaded.config.admin;
     if !config.enabled {
@@ -223,13 +239,12 @@ fn admin(
     }
     let listener = passed.admin(&loaded.config)?;
     let address = listener.local_addr()?;
-    let metrics = metrics.clone();
     let token = config.operators_token();
     let token = token.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))?;
     let settings = AdminSettings {
         token,
         allowed_hosts: config.allowed_hosts.clone(),
-        metrics: Arc::new(move || metrics.render()),
+        metrics,
         configuration: serde_json::to_value(loaded.sources())?,
     };
     let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), settings);
@@ -237,7 +252,7 @@ fn admin(
 }
 
 /// Written under another name first: who waits for the file finds it whole.
-fn announce(addresses: &Addresses, file: &Path) -> anyhow::Result<()> {
+pub(crate) fn announce(addresses: &impl Serialize, file: &Path) -> anyhow::Result<()> {
     let written = || {
         let fresh = file.with_extension("new");
         std::fs::write(&fresh, serde_json::to_vec(addresses)?)?;

@@ -1,0 +1,49 @@
+//! `streamer events`: from a PostgreSQL outbox to read models and live topics.
+//!
+//! Exit codes: 0 when it is done, 1 when something is to be mended first (which is said), 2 when the command line cannot
+//! be read.
+
+mod beside;
+mod cleanup;
+mod figures;
+mod flags;
+mod processor;
+mod replay;
+mod resnapshot;
+mod run;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use streamer_events::Registry;
+
+pub(crate) use beside::Beside;
+pub(crate) use flags::Flags;
+
+/// What to do with the events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make in PostgreSQL what is missing: schema, outbox, publication, slot. Safe to repeat.
+    Setup(setup::Arguments),
+    /// Apply every event to the read models, as it is committed.
+    Run(run::Arguments),
+    /// Look at dead letters, try them again, or throw them away.
+    Replay(replay::Arguments),
+    /// Read all rows of the outbox again, after its slot was lost or its server restored.
+    Resnapshot(resnapshot::Arguments),
+    /// Mark or remove rows of the outbox that are handled, or undo the setup.
+    #[command(subcommand)]
+    Cleanup(cleanup::Command),
+}
+
+/// `registry` has the application's handlers.
+pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Setup(arguments) => setup::command(arguments),
+        Command::Run(arguments) => run::command(arguments, registry),
+        Command::Replay(arguments) => replay::command(arguments, registry),
+        Command::Resnapshot(arguments) => resnapshot::command(arguments, registry),
+        Command::Cleanup(command) => cleanup::command(command),
+    }
+}
