@@ -19,6 +19,7 @@ mod line;
 mod link;
 mod listen;
 mod management;
+mod output;
 mod patience;
 mod places;
 mod proxy;
@@ -28,6 +29,7 @@ mod settings;
 mod stream;
 mod tls;
 mod upgrade;
+mod volley;
 mod wire;
 
 pub use admin::{Admin, AdminSettings};

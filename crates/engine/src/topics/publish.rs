@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use streamer_protocol::{Epoch, ErrorBody, ErrorCode, History, Json, Published};
+use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{LiveTopic, State, event, fresh_epoch, outbox, ring::UsageMax};
+use super::{
+    LiveTopic, State, event, fresh_epoch,
+    outbox::{self, Answer},
+    ring::UsageMax,
+};
 use crate::{
     core::Core,
     store::{NewMessage, SourcePosition, TopicKey},
@@ -45,32 +50,60 @@ pub(crate) async fn publish(
         count(history);
         return Ok(Some(published(&key, &fresh_epoch(core.random.as_ref()), 1)));
     }
-    let (topic, mut state) = core.topics.enter(core, &key).await?;
-    Ok(at_once(core, &topic, &mut state, message).await)
+    at_once(core, &key, message).await
 }
 
-/// Publishes a message that no store keeps.
+/// Publishes a message that no store keeps, together with what waits before it.
 async fn at_once(
+    core: &Arc<Core>,
+    key: &TopicKey,
+    message: NewMessage,
+) -> Result<Option<Published>, ErrorBody> {
+    let (topic, mut answered) = outbox::enqueue(core, key, message, |_, _| {})?;
+    let mut state = topic.lock().await;
+    loop {
+        match answered.try_recv() {
+            Ok(answer) => return answer,
+            Err(TryRecvError::Closed) => return Err(outbox::lost(core)),
+            // Ours is among those that wait, and nobody else has the lock.
+            Err(TryRecvError::Empty) => {
+                let (messages, answers) = topic.outbox.lock().take_batch();
+                deliver(core, &topic, &mut state, messages, answers).await;
+            }
+        }
+    }
+}
+
+async fn deliver(
     core: &Core,
     topic: &LiveTopic,
     state: &mut State,
-    message: NewMessage,
-) -> Option<Published> {
-    let NewMessage { data, at, source } = message;
-    if source.is_some_and(|source| !state.advance(&source)) {
-        return None;
+    messages: Vec<NewMessage>,
+    answers: Vec<Answer>,
+) {
+    let settings = core.topics.settings();
+    let max = UsageMax { tenant: settings.tenant_memory_bytes_max, all: settings.memory_bytes_max };
+    let (mut frames, mut told) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+    for NewMessage { data, at, source } in messages {
+        if source.is_some_and(|source| !state.advance(&source)) {
+            told.push(None);
+            continue;
+        }
+        state.head += 1;
+        state.used_at = at;
+        let frame = event(&topic.key.topic, &state.epoch, state.head, data, at);
+        if let Some(ring) = &mut state.ring {
+            ring.push(state.head, at, frame.clone(), topic.keep, max);
+        }
+        frames.push(frame);
+        count(topic.history);
+        told.push(Some(published(&topic.key, &state.epoch, state.head)));
     }
-    state.head += 1;
-    state.used_at = at;
-    let frame = event(&topic.key.topic, &state.epoch, state.head, data, at);
-    if let Some(ring) = &mut state.ring {
-        let settings = core.topics.settings();
-        let max = UsageMax { tenant: settings.tenant_memory_bytes_max, all: settings.memory_bytes_max };
-        ring.push(state.head, at, frame.clone(), topic.keep, max);
+    core.topics.deliver(state, &frames).await;
+    for (answer, told) in answers.into_iter().zip(told) {
+        // Nobody may be waiting any more; it is published all the same.
+        let _ = answer.send(Ok(told));
     }
-    core.topics.deliver(state, frame).await;
-    count(topic.history);
-    Some(published(&topic.key, &state.epoch, state.head))
 }
 
 pub(super) fn published(key: &TopicKey, epoch: &Epoch, offset: u64) -> Published {
