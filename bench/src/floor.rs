@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::{contender, product::NOTICE};
 
 /// As in the product.
-const READ_BUFFER_BYTES: usize = 4096;
+const READ_BUFFER_BYTES: usize = 3072;
 const WRITE_BUFFER_BYTES: usize = 8192;
 
 /// How many logs there are to be read.

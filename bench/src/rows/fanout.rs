@@ -17,11 +17,11 @@ use crate::{
 const SIZES: [(&str, usize, usize); 3] =
     [("fanout-100", 100, 400), ("fanout-1000", 1000, 100), ("fanout-10000", 10_000, 20)];
 
-/// How many messages are under way at once where that never stops; the next half is sent when a half has arrived.
+/// How many messages are under way where that never stops.
 const UNDER_WAY: usize = 16;
 
-/// How many messages that are in a turn: a multiple of the above.
-const SUSTAINED: usize = 96;
+/// How many messages that are in a turn.
+const SUSTAINED: usize = 128;
 
 pub(crate) fn rows(bench: &Bench) -> Result<Vec<Row>> {
     let [mut small, mut medium, mut large, mut deliveries] = <[Tally; 4]>::default();
@@ -100,20 +100,18 @@ fn to_the_last(contender: Contender, server: &Server, crowd: &mut Crowd, message
     Ok(Sample { value, cpu_micros })
 }
 
-/// Deliveries a second while there is always something to deliver.
+/// Deliveries a second while so many messages are always under way.
 fn sustained(contender: Contender, server: &Server, crowd: &mut Crowd) -> Result<Sample> {
     let (publish, followers) = (contender.publish(), crowd.len() - 1);
-    let (all, half) = (followers * SUSTAINED, UNDER_WAY / 2);
+    let all = followers * SUSTAINED;
     let (mut arrived, mut sent) = (0, 0);
     let ((), times) = server.timed(|| {
-        crowd.send(0, &publish.repeat(half))?;
-        sent += half;
         while arrived < all {
-            if sent < SUSTAINED {
-                crowd.send(0, &publish.repeat(half))?;
-                sent += half;
-            }
-            let enough = if sent == SUSTAINED { all } else { followers * (sent - half) };
+            // As many as have reached everybody, were they delivered in order.
+            let wanted = SUSTAINED.min(arrived / followers + UNDER_WAY);
+            crowd.send(0, &publish.repeat(wanted - sent))?;
+            sent = wanted;
+            let enough = if sent == SUSTAINED { all } else { followers * (sent + 1 - UNDER_WAY) };
             crowd.await_enough(|heard| {
                 arrived += usize::from(is_message(heard.text));
                 if arrived >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -16,6 +16,7 @@ fn setup() -> Setup {
     // Nobody is closed for being slow: what is looked at is the order.
     setup.settings.outbound_bytes_max = 1024 * 1024 * 1024;
     setup.settings.outbound_messages_max = 1_000_000;
+    setup.settings.messages_per_minute = 0;
     setup.settings.close_timeout = Duration::from_secs(10);
     setup
 }
@@ -26,6 +27,9 @@ async fn ids(server: &Server) -> Vec<ConnectionId> {
 
 const PUSHERS: usize = 3;
 const MESSAGES: u64 = 600;
+
+/// How often each client asks and pings: fewer times than it may.
+const ASKS: u64 = 80;
 
 /// A message of a pusher; long ones fill the sockets, so that frames go out in parts.
 fn message(pusher: usize, number: u64) -> Frame {
@@ -38,23 +42,24 @@ fn message(pusher: usize, number: u64) -> Frame {
 
 /// Pushes to all, alone or several together, at once or by the queue.
 async fn push(server: &Server, to: &[ConnectionId], pusher: usize) {
-    let mut number = 0;
+    let (mut number, mut turn) = (0, 0);
     while number < MESSAGES {
-        match number % 5 {
+        turn += 1;
+        match (turn % 4).min(MESSAGES - number) {
             0 => {
                 for id in to {
                     server.hub.push(id, message(pusher, number)).await.expect("room");
                 }
                 number += 1;
             }
-            step => {
-                let frames: Vec<_> = (0..step).map(|more| message(pusher, number + more)).collect();
+            count => {
+                let frames: Vec<_> = (0..count).map(|more| message(pusher, number + more)).collect();
                 let pushed = server.hub.push_many(to, &frames).await;
                 assert!(pushed.iter().all(Result::is_ok), "{pushed:?}");
-                number += step;
+                number += count;
             }
         }
-        if number % 7 == 0 {
+        if turn % 5 == 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -63,8 +68,10 @@ async fn push(server: &Server, to: &[ConnectionId], pusher: usize) {
 /// Reads all of it, while it asks and pings itself.
 async fn read(mut client: Client, pause: Duration) -> Client {
     let (mut next, mut asked, mut answered) = ([0; PUSHERS], 0, 0);
+    let all = MESSAGES * PUSHERS as u64;
     while next.iter().any(|next| *next < MESSAGES) || answered < asked {
-        if asked == answered && next.iter().any(|next| *next < MESSAGES) {
+        // Now and then, one at a time.
+        if asked == answered && asked < ASKS * next.iter().sum::<u64>() / all {
             asked += 1;
             client.socket.send(Message::Ping(vec![0; 100].into())).await.expect("sent");
             client.ask(&asked.to_string(), "echo", json!(SECRET)).await;
@@ -120,7 +127,7 @@ async fn a_frame_that_was_begun_is_ended_before_the_close() {
     let frame = Frame::message(&format!("{SECRET}{}", "x".repeat(8 * 1024 * 1024))).expect("a text");
     assert_eq!(server.hub.push_many(&to, std::slice::from_ref(&frame)).await, [Ok(())]);
     server.hub.disconnect(&to[0], CloseCode::Disconnected).await.expect("open");
-    assert!(server.hub.push_many(&to, &[frame.clone()]).await[0].is_err());
+    assert!(server.hub.push_many(&to, std::slice::from_ref(&frame)).await[0].is_err());
     assert_eq!(client.text().await.as_bytes(), &**frame.bytes());
     assert_eq!(client.closed().await, CloseCode::Disconnected.as_u16());
     server.finish().await;
