@@ -34,7 +34,7 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
-    const ALL: [Self; 4] = [Self::Product, Self::Floor, Self::UWebSockets, Self::Ws];
+    const ALL: [Self; 4] = [Self::Product, Self::UWebSockets, Self::Floor, Self::Ws];
 
     /// A server of its own.
     pub(crate) fn start(self, bench: &Bench) -> Result<Server> {

@@ -215,7 +215,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let (tokens, guest) = issuer::issue(folder.path(), TOKENS)?;
     let peers = arguments.peers.as_deref().map(Peers::find).unwrap_or_default();
     let folder = folder.path().to_owned();
-    let bench = Bench { folder, tokens, guest, rounds: arguments.rounds, connections, peers };
+    let (rounds, open_files) = (arguments.rounds, usize::try_from(open_files.saturating_sub(OTHER_FILES))?);
+    let bench = Bench { folder, tokens, guest, rounds, connections, open_files, peers };
     if !machine::pin(machine::LOAD_CORE)? {
         println!("there is one core only: server and load share it, and the ratios say little");
     }

@@ -26,6 +26,8 @@ pub(crate) struct Bench {
     pub(crate) rounds: usize,
     /// How many connections the rows about many have.
     pub(crate) connections: usize,
+    /// How many there may be at most.
+    pub(crate) open_files: usize,
     /// Whom else the rows about topics are measured beside.
     pub(crate) peers: Peers,
 }

@@ -13,31 +13,54 @@ use crate::{
     row::{Aim, Row, Sample},
 };
 
-/// A row for so many followers, of so many messages each turn.
+/// A row for so many followers, of so many messages in all turns.
 const SIZES: [(&str, usize, usize); 3] =
     [("fanout-100", 100, 400), ("fanout-1000", 1000, 100), ("fanout-10000", 10_000, 20)];
 
 /// How many messages are under way where that never stops.
 const UNDER_WAY: usize = 16;
 
-/// How many messages that are in a turn.
-const SUSTAINED: usize = 128;
+/// How many messages that are in all turns.
+const SUSTAINED: usize = 640;
+
+/// In so many turns each contender comes to its messages: none has a better hour than the others.
+const TURNS: usize = 10;
+
+/// A contender with those who follow.
+struct Entrant {
+    contender: Contender,
+    server: Server,
+    crowd: Crowd,
+}
+
+impl Entrant {
+    fn start(bench: &Bench, contender: Contender) -> Result<Self> {
+        let server = contender.start(bench)?;
+        // The first one publishes, and does not follow.
+        let crowd = Crowd::open(server.address, &bench.tokens, 1)?;
+        Ok(Self { contender, server, crowd })
+    }
+}
 
 pub(crate) fn rows(bench: &Bench) -> Result<Vec<Row>> {
     let [mut small, mut medium, mut large, mut deliveries] = <[Tally; 4]>::default();
+    let most =
+        SIZES.map(|(_, followers, _)| followers).into_iter().max().unwrap_or(0).min(bench.connections - 1);
+    // All of them side by side, if so many connections may be open; else fewer.
+    let together = (bench.open_files / (most + 1)).max(1);
     for _ in 0..bench.rounds {
-        for contender in contender::taking_part(bench) {
-            let server = contender.start(bench)?;
-            // The first one publishes, and does not follow.
-            let mut crowd = Crowd::open(server.address, &bench.tokens, 1)?;
+        for some in contender::taking_part(bench).chunks(together) {
+            let mut entrants =
+                some.iter().map(|one| Entrant::start(bench, *one)).collect::<Result<Vec<_>>>()?;
             for ((_, followers, messages), tally) in
                 SIZES.into_iter().zip([&mut small, &mut medium, &mut large])
             {
-                let followers = followers.min(bench.connections - 1);
-                follow(bench, contender, &server, &mut crowd, followers)?;
-                tally.add(contender, to_the_last(contender, &server, &mut crowd, messages)?);
+                for Entrant { contender, server, crowd } in &mut entrants {
+                    follow(bench, *contender, server, crowd, followers.min(most))?;
+                }
+                measure(&mut entrants, tally, |entrant| to_the_last(entrant, messages / TURNS))?;
             }
-            deliveries.add(contender, sustained(contender, &server, &mut crowd)?);
+            measure(&mut entrants, &mut deliveries, |entrant| sustained(entrant, SUSTAINED / TURNS))?;
         }
     }
     let row = |name, unit, aim, tally: &Tally| {
@@ -79,8 +102,23 @@ pub(super) fn follow(
     Ok(())
 }
 
+/// Each has its turn, again and again.
+fn measure(
+    entrants: &mut [Entrant],
+    tally: &mut Tally,
+    mut turn: impl FnMut(&mut Entrant) -> Result<Sample>,
+) -> Result<()> {
+    for _ in 0..TURNS {
+        for entrant in entrants.iter_mut() {
+            tally.add(entrant.contender, turn(entrant)?);
+        }
+    }
+    Ok(())
+}
+
 /// The median time, in milliseconds, from the publisher's send to the last follower's message.
-fn to_the_last(contender: Contender, server: &Server, crowd: &mut Crowd, messages: usize) -> Result<Sample> {
+fn to_the_last(entrant: &mut Entrant, messages: usize) -> Result<Sample> {
+    let Entrant { contender, server, crowd } = entrant;
     let (publish, followers) = (contender.publish(), crowd.len() - 1);
     let mut nanos = machine::latencies();
     let ((), times) = server.timed(|| {
@@ -101,17 +139,18 @@ fn to_the_last(contender: Contender, server: &Server, crowd: &mut Crowd, message
 }
 
 /// Deliveries a second while so many messages are always under way.
-fn sustained(contender: Contender, server: &Server, crowd: &mut Crowd) -> Result<Sample> {
+fn sustained(entrant: &mut Entrant, messages: usize) -> Result<Sample> {
+    let Entrant { contender, server, crowd } = entrant;
     let (publish, followers) = (contender.publish(), crowd.len() - 1);
-    let all = followers * SUSTAINED;
+    let all = followers * messages;
     let (mut arrived, mut sent) = (0, 0);
     let ((), times) = server.timed(|| {
         while arrived < all {
             // As many as have reached everybody, were they delivered in order.
-            let wanted = SUSTAINED.min(arrived / followers + UNDER_WAY);
+            let wanted = messages.min(arrived / followers + UNDER_WAY);
             crowd.send(0, &publish.repeat(wanted - sent))?;
             sent = wanted;
-            let enough = if sent == SUSTAINED { all } else { followers * (sent + 1 - UNDER_WAY) };
+            let enough = if sent == messages { all } else { followers * (sent + 1 - UNDER_WAY) };
             crowd.await_enough(|heard| {
                 arrived += usize::from(is_message(heard.text));
                 if arrived >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
