@@ -202,6 +202,8 @@ fn frames(bytes: &[u8], answer: &mut Vec<u8>, heard: &mut impl FnMut(&[u8], &mut
         match kind {
             Kind::Text => heard(payload, answer),
             Kind::Close => bail!("the server closes: {}", String::from_utf8_lossy(payload)),
+            // Who never answers is taken for gone.
+            Kind::Ping => frame::append_pong(answer, payload),
             Kind::Other => {}
         }
         used = end;

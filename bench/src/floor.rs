@@ -29,10 +29,10 @@ use tokio_tungstenite::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::product::NOTICE;
+use crate::{contender, product::NOTICE};
 
 /// As in the product.
-const READ_BUFFER_BYTES: usize = 4096;
+const READ_BUFFER_BYTES: usize = 3072;
 const WRITE_BUFFER_BYTES: usize = 8192;
 
 /// How many logs there are to be read.
@@ -47,6 +47,8 @@ pub(crate) async fn serve(folder: &Path, public_key: &Path, listener: TcpListene
         verifier: crate::product::verifier(public_key)?,
         everybody: Mutex::default(),
         logs: Mutex::new(logs(&folder.join("floor.db"))?),
+        followers: Mutex::default(),
+        kept: vec![Utf8Bytes::from(contender::message()); contender::KEPT],
     });
     let tasks = TaskTracker::new();
     loop {
@@ -59,6 +61,9 @@ struct Shared {
     verifier: Verifier,
     everybody: Mutex<Vec<Arc<Link>>>,
     logs: Mutex<Connection>,
+    followers: Mutex<Vec<Arc<Link>>>,
+    /// What is sent again to whoever asks.
+    kept: Vec<Utf8Bytes>,
 }
 
 /// What waits for one connection's peer.
@@ -124,7 +129,7 @@ fn check(verifier: &Verifier, request: &Request, response: Response) -> Result<R
 /// Writes what waits, answers all there is to read, and flushes once. Ready when the connection ends.
 fn poll(
     shared: &Shared,
-    link: &Link,
+    link: &Arc<Link>,
     socket: &mut WebSocketStream<TcpStream>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), tokio_tungstenite::tungstenite::Error>> {
@@ -152,10 +157,10 @@ fn poll(
     }
 }
 
-fn obey(shared: &Shared, link: &Link, command: &str) {
+fn obey(shared: &Shared, link: &Arc<Link>, command: &str) {
     let encoded = || Utf8Bytes::from(serde_json::to_string(&NOTICE).expect("it prints"));
-    let (name, number) = command.split_once(' ').unwrap_or((command, "0"));
-    let number: u64 = number.parse().unwrap_or(0);
+    let (name, rest) = command.split_once(' ').unwrap_or((command, "0"));
+    let number: u64 = rest.parse().unwrap_or(0);
     match name {
         // Encoded once.
         "broadcast" => {
@@ -167,6 +172,16 @@ fn obey(shared: &Shared, link: &Link, command: &str) {
             let count = usize::try_from(number).unwrap_or(usize::MAX);
             shared.everybody.lock().iter().take(count).for_each(|link| link.push(encoded()));
         }
+        "follow" => {
+            shared.followers.lock().push(Arc::clone(link));
+            link.push(Utf8Bytes::from_static("following"));
+        }
+        "publish" => {
+            let text = Utf8Bytes::from(rest);
+            shared.followers.lock().iter().for_each(|link| link.push(text.clone()));
+            link.push(Utf8Bytes::from_static("published"));
+        }
+        "replay" => shared.kept.iter().for_each(|text| link.push(text.clone())),
         "log" => {
             let logs = shared.logs.lock();
             let mut log =

@@ -3,13 +3,24 @@
 use std::ops::Range;
 
 const TEXT: u8 = 0x1;
+const PING: u8 = 0x9;
+const PONG: u8 = 0xa;
 const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
 
 /// Appends a text frame as a client sends it. Its mask is zero, so that the payload stays as it is; the server
 /// does not know and unmasks it all the same.
 pub(crate) fn append_text(out: &mut Vec<u8>, payload: &[u8]) {
-    out.push(FINAL | TEXT);
+    append(out, TEXT, payload);
+}
+
+/// As above, the answer to a ping.
+pub(crate) fn append_pong(out: &mut Vec<u8>, payload: &[u8]) {
+    append(out, PONG, payload);
+}
+
+fn append(out: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+    out.push(FINAL | kind);
     match payload.len() {
         length @ 0..126 => out.push(MASKED | length as u8),
         length @ 126..=0xffff => {
@@ -37,7 +48,8 @@ pub(crate) fn text(payload: &str) -> Vec<u8> {
 pub(crate) enum Kind {
     Text,
     Close,
-    /// Pings, pongs.
+    Ping,
+    /// Pongs.
     Other,
 }
 
@@ -46,6 +58,7 @@ pub(crate) fn first(bytes: &[u8]) -> Option<(Kind, Range<usize>)> {
     let kind = match bytes.first()? & 0x0f {
         TEXT => Kind::Text,
         0x8 => Kind::Close,
+        PING => Kind::Ping,
         _ => Kind::Other,
     };
     let (start, length): (usize, usize) = match bytes.get(1)? & 0x7f {

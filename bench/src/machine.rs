@@ -5,7 +5,7 @@ use std::{fs, thread, time::Duration};
 use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
 use rustix::{
-    process::{Resource, getrlimit, setrlimit},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
     thread::{CpuSet, sched_setaffinity},
     time::{ClockId, clock_gettime},
 };
@@ -27,9 +27,19 @@ pub(crate) fn pin(core: usize) -> Result<bool> {
     Ok(true)
 }
 
+/// As many as are ever of use here, and as systems allow to those who may ask for more.
+const OPEN_FILES: u64 = 128 * 1024;
+
 /// Lets this process open as many files as it ever may. Gives how many that are.
 pub(crate) fn raise_open_files() -> Result<u64> {
     let mut limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < OPEN_FILES) {
+        let more = Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) };
+        // Not everybody may.
+        if setrlimit(Resource::Nofile, more).is_ok() {
+            return Ok(OPEN_FILES);
+        }
+    }
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).context("the number of open files cannot be raised")?;
     Ok(limit.maximum.unwrap_or(u64::MAX))

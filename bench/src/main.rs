@@ -4,6 +4,7 @@
 //! the machine.
 
 mod commit;
+mod contender;
 mod crowd;
 mod floor;
 mod frame;
@@ -14,13 +15,13 @@ mod product;
 mod row;
 mod rows;
 
-use std::{io::Write as _, path::PathBuf, time::Duration};
+use std::{io::Write as _, os::unix::process::CommandExt as _, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 
-use crate::{commit::Table, process::Side, row::Row, rows::Bench};
+use crate::{commit::Table, contender::Peers, process::Side, row::Row, rows::Bench};
 
 /// As in the binary `streamer`; the floor has it too.
 #[global_allocator]
@@ -45,9 +46,33 @@ struct Arguments {
     /// How often each side has its turn
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Only these groups of rows
+    /// What is measured
+    #[arg(long, value_enum, default_value = "requests")]
+    suite: Suite,
+    /// Only these groups of rows, of whichever suite
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Group>,
+    /// Where the peers of `peers/` are installed: Bun, and `ws` for Node.js
+    #[arg(long, value_name = "FOLDER")]
+    peers: Option<PathBuf>,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Suite {
+    /// Slow requests over live connections
+    Requests,
+    /// Topics, and handlers by URL
+    Live,
+}
+
+impl Suite {
+    const fn groups(self) -> &'static [Group] {
+        match self {
+            Self::Requests => &[Group::Echo, Group::Many, Group::Queue, Group::Resume, Group::Share],
+            Self::Live => &[Group::Fanout, Group::Idle, Group::Replay, Group::Durable, Group::Url],
+        }
+    }
 }
 
 /// Rows that are measured together.
@@ -63,11 +88,19 @@ enum Group {
     Resume,
     /// fair-share
     Share,
+    /// fanout-100, fanout-1000, fanout-10000, deliveries
+    Fanout,
+    /// idle-memory
+    Idle,
+    /// replay
+    Replay,
+    /// durable-publish
+    Durable,
+    /// url-handler
+    Url,
 }
 
 impl Group {
-    const ALL: [Self; 5] = [Self::Echo, Self::Many, Self::Queue, Self::Resume, Self::Share];
-
     fn rows(self, bench: &Bench) -> Result<Vec<Row>> {
         match self {
             Self::Echo => rows::echo::rows(bench),
@@ -75,6 +108,11 @@ impl Group {
             Self::Queue => rows::queue::rows(bench),
             Self::Resume => rows::resume::rows(bench),
             Self::Share => rows::share::rows(bench),
+            Self::Fanout => rows::fanout::rows(bench),
+            Self::Idle => rows::idle::rows(bench),
+            Self::Replay => rows::replay::rows(bench),
+            Self::Durable => rows::durable::rows(bench),
+            Self::Url => rows::url::rows(bench),
         }
     }
 }
@@ -90,6 +128,15 @@ enum Role {
         folder: PathBuf,
         #[arg(long)]
         public_key: PathBuf,
+        /// Where the action `bench.url` is done
+        #[arg(long)]
+        url: Option<String>,
+    },
+    /// Become another program, on the server's core
+    #[command(hide = true)]
+    Become {
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
     },
     /// Write to a table for a while, and say how fast that was
     #[command(hide = true)]
@@ -110,7 +157,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match &arguments.role {
         None => measure(&arguments),
-        Some(Role::Serve { side, folder, public_key }) => {
+        Some(Role::Serve { side, folder, public_key, url }) => {
             machine::pin(machine::SERVER_CORE)?;
             machine::raise_open_files()?;
             std::thread::spawn(end_with_standard_input);
@@ -119,10 +166,17 @@ fn main() -> Result<()> {
                 println!("{}", listener.local_addr()?);
                 std::io::stdout().flush()?;
                 match side {
-                    Side::Product => product::serve(folder, public_key, listener).await,
+                    Side::Product => product::serve(folder, public_key, url.as_deref(), listener).await,
                     Side::Floor => floor::serve(folder, public_key, listener).await,
                 }
             })
+        }
+        Some(Role::Become { command }) => {
+            machine::pin(machine::SERVER_CORE)?;
+            machine::raise_open_files()?;
+            let (program, arguments) = command.split_first().context("a command names its program")?;
+            let failed = std::process::Command::new(program).args(arguments).exec();
+            Err(failed).with_context(|| format!("{program} cannot be started"))
         }
         Some(Role::Commit { table, folder, seconds, in_flight, per_second }) => {
             machine::pin(machine::SERVER_CORE)?;
@@ -159,12 +213,14 @@ fn measure(arguments: &Arguments) -> Result<()> {
         println!("only {open_files} files may be open: {connections} connections instead of {CONNECTIONS}");
     }
     let (tokens, guest) = issuer::issue(folder.path(), TOKENS)?;
-    let bench =
-        Bench { folder: folder.path().to_owned(), tokens, guest, rounds: arguments.rounds, connections };
+    let peers = arguments.peers.as_deref().map(Peers::find).unwrap_or_default();
+    let folder = folder.path().to_owned();
+    let (rounds, open_files) = (arguments.rounds, usize::try_from(open_files.saturating_sub(OTHER_FILES))?);
+    let bench = Bench { folder, tokens, guest, rounds, connections, open_files, peers };
     if !machine::pin(machine::LOAD_CORE)? {
         println!("there is one core only: server and load share it, and the ratios say little");
     }
-    let groups = if arguments.only.is_empty() { &Group::ALL[..] } else { &arguments.only[..] };
+    let groups = if arguments.only.is_empty() { arguments.suite.groups() } else { &arguments.only };
     row::print_head();
     let mut rows = Vec::new();
     for group in groups {

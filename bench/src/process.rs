@@ -44,22 +44,27 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with a fresh store in `folder`, which has the issuer's public key.
     pub(crate) fn start(side: Side, folder: &Path) -> Result<Self> {
+        Self::start_with(side, folder, &[])
+    }
+
+    /// As [`start`](Self::start), with further arguments.
+    pub(crate) fn start_with(side: Side, folder: &Path, arguments: &[&str]) -> Result<Self> {
         let store = tempfile::Builder::new().prefix(side.as_str()).tempdir_in(folder)?.keep();
-        let log = File::create(store.join("log"))?;
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(["serve", side.as_str(), "--folder"])
-            .arg(&store)
-            .arg("--public-key")
-            .arg(folder.join("public.pem"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve", side.as_str(), "--folder"]).arg(&store);
+        command.arg("--public-key").arg(folder.join("public.pem")).args(arguments);
+        Self::spawn(side, command, &store)
+    }
+
+    /// Starts what says its address in its first line; its errors go to a file in `folder`.
+    pub(crate) fn spawn(side: Side, mut command: Command, folder: &Path) -> Result<Self> {
+        let log = File::create(folder.join("log"))?;
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("it is piped")?).read_line(&mut line)?;
         let address = line.trim().parse();
         let address =
-            address.with_context(|| format!("the server did not start: see {}", store.display()))?;
+            address.with_context(|| format!("the server did not start: see {}", folder.display()))?;
         Ok(Self { side, address, process })
     }
 

@@ -11,17 +11,22 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use streamer_auth::{Algorithm, Keys, PublicKey, Verifier};
 use streamer_engine::{
-    Context, Engine, Failure, Handlers, Ports, Router,
+    BreakerSettings, Context, Engine, Failure, Handlers, HistoryRule, Ports, Router, TopicSettings,
+    clock::SystemClock,
     store::{ConnectionFilter, PageQuery, Quota, WorkerId},
 };
-use streamer_protocol::ConnectionId;
+use streamer_protocol::{ConnectionId, History};
+use streamer_remote::{
+    Address, HandlerSettings, PoolSettings, Remote, RemoteSettings, SECRET_CHARS_MIN, SigningKey, UrlHandler,
+    trust,
+};
 use streamer_server::{Door, Hub};
 use streamer_service::telemetry::{self, Logs, Metrics};
 use streamer_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{machine::micros, rows::share::SLOT};
+use crate::{contender, machine::micros, rows::share::SLOT};
 
 /// How many connections are asked for at once.
 const CENSUS_PAGE: u32 = 1000;
@@ -44,7 +49,12 @@ const NOTICE_TEXT: &str =
     "the quick brown fox jumps over the lazy dog, and then the dog jumps over the brown fox";
 
 /// Serves until the process is killed.
-pub(crate) async fn serve(folder: &Path, public_key: &Path, listener: TcpListener) -> Result<()> {
+pub(crate) async fn serve(
+    folder: &Path,
+    public_key: &Path,
+    url: Option<&str>,
+    listener: TcpListener,
+) -> Result<()> {
     telemetry::install(&Logs::default())?;
     let metrics = Metrics::install(Duration::from_secs(3600))?;
     let store = Arc::new(SqliteStore::open(streamer_store_sqlite::Settings::at(folder.join("streamer.db")))?);
@@ -64,7 +74,11 @@ pub(crate) async fn serve(folder: &Path, public_key: &Path, listener: TcpListene
     let handlers = Handlers::on(HANDLER_THREADS, threads.handle().clone());
     let ports = Ports { handlers, ..Ports::new(store, Arc::new(hub.clone())) };
     let crowd = Arc::<OnceLock<Crowd>>::default();
-    let engine = Engine::new(ports, routes(&crowd), WorkerId::new("bench"), limits());
+    let mut routes = routes(&crowd);
+    if let Some(url) = url {
+        routes = routes.action("bench.url", by_url(url)?);
+    }
+    let engine = Engine::new(ports, routes, WorkerId::new("bench"), limits());
     let _ = crowd.set(Crowd { engine: engine.clone(), ids: tokio::sync::OnceCell::new() });
     let verifier = verifier(public_key)?;
     let door = Door::new(engine.clone(), hub.clone(), verifier, server);
@@ -95,8 +109,33 @@ fn limits() -> streamer_engine::Settings {
             tenant_stored_bytes_max: u64::MAX,
         },
         connection_listeners_max: MANY,
+        topics: TopicSettings { histories: histories(), ..TopicSettings::default() },
         ..streamer_engine::Settings::default()
     }
+}
+
+/// What topics keep, by how their names begin.
+fn histories() -> Vec<HistoryRule> {
+    let rule = |prefix: &str, history| HistoryRule {
+        prefix: prefix.to_owned(),
+        history,
+        messages_max: contender::KEPT as u64,
+        ..HistoryRule::default()
+    };
+    vec![rule("kept.", History::Memory), rule("durable.", History::Durable)]
+}
+
+/// An action that is done at an address, as the binary does it.
+fn by_url(url: &str) -> Result<UrlHandler> {
+    let settings = RemoteSettings {
+        pool: PoolSettings::default(),
+        breaker: BreakerSettings::default(),
+        keys: vec![SigningKey::new("bench", &"k".repeat(SECRET_CHARS_MIN))?],
+        tls: trust::platform(),
+    };
+    let remote = Remote::new(settings, Arc::new(SystemClock));
+    let target = remote.target(Address::parse(url, &["127.0.0.1"])?);
+    Ok(UrlHandler::new(target, HandlerSettings::default()))
 }
 
 /// Everybody who is connected, for the actions that send to them.

@@ -11,13 +11,27 @@ pub(crate) struct Row {
     unit: &'static str,
     /// The floor's.
     floor: f64,
-    /// `value / floor`.
+    /// `value / floor`; or to that of the peer that `ratio_to` names.
     ratio: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio_to: Option<&'static str>,
+    /// What others came to, who were measured in turns with both.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<Beside>,
     #[serde(skip)]
     aim: Aim,
     /// Microseconds on the server's core for each thing that was done, where that can be told.
     #[serde(skip)]
     cpu: Option<(f64, f64)>,
+}
+
+/// Another's figure.
+#[derive(Debug, Clone, Serialize)]
+struct Beside {
+    name: &'static str,
+    value: f64,
+    #[serde(skip)]
+    cpu: Option<f64>,
 }
 
 /// What a row is to reach.
@@ -29,6 +43,8 @@ pub(crate) enum Aim {
     AtMost(f64),
     /// A value of its own, in the row's unit.
     Below(f64),
+    /// As above: more is better.
+    ValueAtLeast(f64),
     /// Nothing is promised; less or more, it is to be seen.
     None,
 }
@@ -55,23 +71,37 @@ impl Row {
         product: &[Sample],
         floor: &[Sample],
     ) -> Self {
-        let values = |samples: &[Sample]| median(samples.iter().map(|sample| sample.value).collect());
-        let cpus = |samples: &[Sample]| {
-            let cpus: Option<Vec<f64>> = samples.iter().map(|sample| sample.cpu_micros).collect();
-            cpus.map(median)
-        };
-        let (value, floor_value) = (values(product), values(floor));
-        let cpu = cpus(product).zip(cpus(floor));
-        Self { name, value, unit, floor: floor_value, ratio: value / floor_value, aim, cpu }
+        let (value, floor_value) = (median_value(product), median_value(floor));
+        let cpu = median_cpu(product).zip(median_cpu(floor));
+        let ratio = value / floor_value;
+        Self { name, value, unit, floor: floor_value, ratio, ratio_to: None, beside: Vec::new(), aim, cpu }
+    }
+
+    /// Beside what somebody else came to, if they took part.
+    pub(crate) fn beside(mut self, name: &'static str, samples: &[Sample]) -> Self {
+        if !samples.is_empty() {
+            let (value, cpu) = (median_value(samples), median_cpu(samples));
+            self.beside.push(Beside { name, value, cpu });
+        }
+        self
+    }
+
+    /// With the ratio to this one of those [`beside`](Self::beside); to the floor if it did not take part.
+    pub(crate) fn against(mut self, name: &'static str) -> Self {
+        let other = self.beside.iter().find(|beside| beside.name == name);
+        self.ratio_to = Some(other.map_or("floor", |other| other.name));
+        self.ratio = other.map_or(self.ratio, |other| self.value / other.value);
+        self
     }
 
     /// For people.
     pub(crate) fn print(&self) {
-        let Self { name, value, unit, floor, ratio, aim, cpu } = self;
+        let Self { name, value, unit, floor, ratio, ratio_to, beside, aim, cpu } = self;
         let (aim, reached) = match *aim {
             Aim::AtLeast(least) => (format!("≥ {least}"), Some(*ratio >= least)),
             Aim::AtMost(most) => (format!("≤ {most}"), Some(*ratio <= most)),
             Aim::Below(bound) => (format!("value < {bound}"), Some(*value < bound)),
+            Aim::ValueAtLeast(least) => (format!("value ≥ {least}"), Some(*value >= least)),
             Aim::None => (String::new(), None),
         };
         let reached = match reached {
@@ -83,6 +113,13 @@ impl Row {
             format!("{product:.2} / {floor:.2} µs on the core ({:.2})", floor / product)
         });
         println!("{name:18} {value:>12.2} {floor:>12.2} {unit:14} {ratio:>7.3} {aim:>12} {reached:8} {cpu}");
+        for Beside { name, value, cpu } in beside {
+            let cpu = cpu.map_or_else(String::new, |cpu| format!("{cpu:.2} µs on the core"));
+            println!("    beside {name:20} {value:>12.2} {unit:30} {cpu}");
+        }
+        if let Some(other) = ratio_to {
+            println!("    the ratio is to {other}");
+        }
     }
 }
 
@@ -90,6 +127,14 @@ impl Row {
 pub(crate) fn print_head() {
     let (name, value, floor, unit) = ("row", "value", "floor", "unit");
     println!("{name:18} {value:>12} {floor:>12} {unit:14} {:>7} {:>12}", "ratio", "aim");
+}
+
+fn median_value(samples: &[Sample]) -> f64 {
+    median(samples.iter().map(|sample| sample.value).collect())
+}
+
+fn median_cpu(samples: &[Sample]) -> Option<f64> {
+    samples.iter().map(|sample| sample.cpu_micros).collect::<Option<Vec<f64>>>().map(median)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

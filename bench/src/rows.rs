@@ -1,14 +1,19 @@
 //! What is measured: each file some rows that share their servers.
 
+pub(crate) mod durable;
 pub(crate) mod echo;
+pub(crate) mod fanout;
+pub(crate) mod idle;
 pub(crate) mod many;
 pub(crate) mod queue;
+pub(crate) mod replay;
 pub(crate) mod resume;
 pub(crate) mod share;
+pub(crate) mod url;
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{process::Side, row::Sample};
+use crate::{contender::Peers, process::Side, row::Sample};
 
 /// What every row is measured with.
 pub(crate) struct Bench {
@@ -21,6 +26,10 @@ pub(crate) struct Bench {
     pub(crate) rounds: usize,
     /// How many connections the rows about many have.
     pub(crate) connections: usize,
+    /// How many there may be at most.
+    pub(crate) open_files: usize,
+    /// Whom else the rows about topics are measured beside.
+    pub(crate) peers: Peers,
 }
 
 /// How long one side's turn takes, where that is to be chosen.

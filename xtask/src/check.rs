@@ -21,6 +21,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         ("the direction of imports", directions(workspace)),
         ("dependencies", dependencies(workspace)),
         ("deployment files", deploy::check(workspace)),
+        ("the bench's peers", peers(workspace)),
     ];
     let mut failed = Vec::new();
     for (name, outcome) in checks {
@@ -42,6 +43,18 @@ fn directions(workspace: &Workspace) -> Result<()> {
     let violations = imports::violations(&workspace.metadata);
     if !violations.is_empty() {
         bail!("\n  {}", violations.join("\n  "));
+    }
+    Ok(())
+}
+
+/// The peers of the bench, by Node.js where it is there.
+fn peers(workspace: &Workspace) -> Result<()> {
+    if !succeeds(command("node", workspace.root()).arg("--version")) {
+        println!("not checked: the bench's peers (there is no Node.js)");
+        return Ok(());
+    }
+    for program in ["bench/peers/uwebsockets.mjs", "bench/peers/ws.cjs"] {
+        run(command("node", workspace.root()).args(["--check", program]))?;
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! What the example handlers in other languages are made of, for the tests that try them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -17,21 +20,27 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
 
 fn python(workspace: &Workspace) -> Result<()> {
     let wanted = "examples/handlers/python/requirements.txt";
-    installed(workspace, "handlers-python", wanted, |folder| {
+    let install = |folder: &Path| {
         run(command("python3", workspace.root())
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
             .args(["--root-user-action", "ignore", "--requirement", wanted, "--target"])
             .arg(folder))
-    })
+    };
+    installed(workspace, "handlers-python", wanted, install).map(drop)
 }
 
 fn typescript(workspace: &Workspace) -> Result<()> {
-    let wanted = "examples/handlers/typescript/package.json";
-    installed(workspace, "handlers-typescript", wanted, |folder| {
+    packages(workspace, "handlers-typescript", "examples/handlers/typescript/package.json").map(drop)
+}
+
+/// Installs the packages of npm that a file names into a folder of the tools, unless they are there. Runs none of their
+/// scripts.
+pub(crate) fn packages(workspace: &Workspace, name: &str, wanted: &str) -> Result<PathBuf> {
+    installed(workspace, name, wanted, |folder| {
         fs::create_dir_all(folder)?;
         fs::copy(workspace.root().join(wanted), folder.join("package.json"))?;
         run(command("npm", workspace.root())
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
             .arg(folder))
     })
 }
@@ -42,12 +51,12 @@ fn installed(
     name: &str,
     wanted: &str,
     install: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+) -> Result<PathBuf> {
     let wishes = fs::read(workspace.root().join(wanted)).with_context(|| format!("cannot read {wanted}"))?;
     let tools = workspace.target("tools");
     let folder = tools.join(name);
     if fs::read(folder.join("wanted")).is_ok_and(|there| there == wishes) {
-        return Ok(());
+        return Ok(folder);
     }
     // Installed beside and moved: a folder of the final name is whole, even if this is interrupted.
     let unfinished = tools.join(format!("{name}.unfinished-{}", std::process::id()));
@@ -60,5 +69,6 @@ fn installed(
         fs::rename(&unfinished, &folder).context("cannot move the installed files")
     });
     done.inspect_err(|_| drop(fs::remove_dir_all(&unfinished)))
-        .with_context(|| format!("cannot install {name}"))
+        .with_context(|| format!("cannot install {name}"))?;
+    Ok(folder)
 }

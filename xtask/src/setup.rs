@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{aws_clients, coverage, debian, documents, handlers, servers, tool, workspace::Workspace};
+use crate::{aws_clients, bench, coverage, debian, documents, handlers, servers, tool, workspace::Workspace};
 
 /// What can be installed by itself.
 #[derive(Clone, Copy, ValueEnum)]
@@ -26,6 +26,8 @@ pub(crate) enum Component {
     Handlers,
     /// boto3 and the AWS command line, for the tests of the connection management API.
     AwsClients,
+    /// Bun and `ws`, for `bench live`.
+    Peers,
 }
 
 impl Component {
@@ -43,6 +45,7 @@ impl Component {
             Self::Mongodb => servers::mongodb(workspace),
             Self::Handlers => handlers::install(workspace),
             Self::AwsClients => aws_clients::install(workspace),
+            Self::Peers => bench::peers(workspace).map(drop),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     row::{Aim, Row, Sample},
 };
 
-const CLIENTS: usize = 64;
+pub(super) const CLIENTS: usize = 64;
 const IN_FLIGHT: usize = 16;
 
 /// For how latencies behave when nothing is saturated.
@@ -62,7 +62,7 @@ impl From<Committed> for Sample {
     }
 }
 
-fn committed(bench: &Bench, table: &str, how: &str) -> Result<Committed> {
+pub(super) fn committed(bench: &Bench, table: &str, how: &str) -> Result<Committed> {
     let folder = tempfile::tempdir_in(&bench.folder)?;
     // As many callers as there are clients, each waiting for its answer.
     let in_flight = CLIENTS.to_string();

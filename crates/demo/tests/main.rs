@@ -27,14 +27,6 @@ impl Push for Wire {
         self.0.send(message).await.map_err(|_| push::Error::Gone)
     }
 
-    async fn push_many(&self, to: &[ConnectionId], frame: Frame) -> Vec<push::Result<()>> {
-        let mut results = Vec::new();
-        for connection in to {
-            results.push(self.push(connection, frame.clone()).await);
-        }
-        results
-    }
-
     async fn drained(&self, _to: &ConnectionId) -> push::Result<()> {
         Ok(())
     }

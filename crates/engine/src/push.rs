@@ -16,8 +16,22 @@ pub trait Push: Send + Sync {
     /// Hands one message to one connection.
     async fn push(&self, to: &ConnectionId, frame: Frame) -> Result<()>;
 
-    /// Hands one message to many connections at once. The answer has one item per connection, in order.
-    async fn push_many(&self, to: &[ConnectionId], frame: Frame) -> Vec<Result<()>>;
+    /// Hands messages, in order, to many connections at once. The answer has one item per connection, in order; after
+    /// an error that connection may have got the first of the messages.
+    async fn push_many(&self, to: &[ConnectionId], frames: &[Frame]) -> Vec<Result<()>> {
+        let mut pushed = Vec::with_capacity(to.len());
+        for connection in to {
+            let mut result = Ok(());
+            for frame in frames {
+                result = self.push(connection, frame.clone()).await;
+                if result.is_err() {
+                    break;
+                }
+            }
+            pushed.push(result);
+        }
+        pushed
+    }
 
     /// Returns once the connection has room again after [`Error::Busy`].
     async fn drained(&self, to: &ConnectionId) -> Result<()>;

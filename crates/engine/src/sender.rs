@@ -135,7 +135,7 @@ impl Sender {
             to.iter().cloned().partition(|id| self.health.admit(id).is_ok());
         let mut broadcast = Broadcast::default();
         broadcast.failed.extend(skipped.into_iter().map(|id| (id, SendError::CircuitOpen)));
-        let pushed = self.push.push_many(&tried, frame).await;
+        let pushed = self.push.push_many(&tried, std::slice::from_ref(&frame)).await;
         for (id, pushed) in tried.into_iter().zip(pushed) {
             let failure = match pushed {
                 Ok(()) => {

@@ -9,8 +9,9 @@
 //! misses nothing and gets nothing twice. One that follows and has no room for a message is closed, and may come back
 //! for what it missed.
 //!
-//! A durable message is appended to the store first. While one append is under way, what is published meanwhile
-//! waits, and goes into the next append together: an order without a lock on the store, and few commits.
+//! What is published while messages go out, or are appended to the store, waits, and goes together: whoever comes to
+//! the lock first takes all that waits with him, and a durable topic has one append under way at a time. So there is an
+//! order without a lock on the store, there are few commits, and few writes to each socket.
 
 mod action;
 mod directory;
@@ -58,6 +59,9 @@ use crate::{
     random::Random,
     store::TopicKey,
 };
+
+/// Messages of no more bytes than these go to a connection together: so many it takes at once, unless it is slow.
+const VOLLEY_BYTES_MAX: usize = 64 * 1024;
 
 /// The topics of this process.
 pub(crate) struct Topics {
@@ -146,19 +150,27 @@ impl Topics {
         }
     }
 
-    /// Hands a message to all who follow. Never waits for a peer: one that has no room is closed, and can resume.
-    async fn deliver(&self, state: &mut State, frame: Frame) {
+    /// Hands messages to all who follow. Never waits for a peer: one that has no room is closed, and can resume.
+    async fn deliver(&self, state: &mut State, mut frames: &[Frame]) {
+        while !frames.is_empty() {
+            let (volley, rest) = frames.split_at(volley_len(frames));
+            self.deliver_together(state, volley).await;
+            frames = rest;
+        }
+    }
+
+    async fn deliver_together(&self, state: &mut State, frames: &[Frame]) {
         let following = state.subscribers.following();
         if following.is_empty() {
             return;
         }
-        let pushed = self.push.push_many(following, frame).await;
+        let pushed = self.push.push_many(following, frames).await;
         let refused: Vec<_> = following
             .iter()
             .zip(&pushed)
             .filter_map(|(id, pushed)| Some((id.clone(), pushed.err()?)))
             .collect();
-        let delivered = following.len() - refused.len();
+        let delivered = (following.len() - refused.len()) * frames.len();
         metrics::counter!("streamer_topic_messages_delivered_total").increment(delivered as u64);
         for (connection, why) in refused {
             self.give_up(state, &connection, why).await;
@@ -187,6 +199,16 @@ impl Topics {
             let _ = self.push.disconnect(&connection, CloseCode::InternalError).await;
         }
     }
+}
+
+/// How many of these frames go to a connection together: at least one.
+fn volley_len(frames: &[Frame]) -> usize {
+    let mut bytes = 0;
+    let fitting = frames.iter().take_while(|frame| {
+        bytes += frame.bytes().len();
+        bytes <= VOLLEY_BYTES_MAX
+    });
+    fitting.count().max(1)
 }
 
 fn fresh_epoch(random: &dyn Random) -> Epoch {

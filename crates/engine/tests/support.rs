@@ -94,6 +94,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// An engine of one's own that reaches these connections.
+    pub(crate) fn of(engine: Engine, fake: Arc<FakeConnections>) -> Self {
+        Self { engine, fake, working: None }
+    }
+
     /// A node of a world of its own, at work.
     pub(crate) fn alone(routes: Router) -> Self {
         World::new().working("alone", routes, Settings::default())

@@ -7,6 +7,7 @@ mod random;
 mod requests;
 mod rights;
 mod slow;
+mod together;
 
 use std::time::Duration;
 

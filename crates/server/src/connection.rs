@@ -27,9 +27,9 @@ use tokio_tungstenite::{
 use crate::{
     Settings,
     credentials::TokenState,
-    hub::text,
     link::Link,
     rate::{Rate, Spent},
+    volley::text,
     wire::Wire,
 };
 
@@ -86,8 +86,6 @@ pub(crate) struct Connection {
     token: Arc<TokenState>,
     engine: Engine,
     settings: Arc<Settings>,
-    /// Something was written that the socket may still hold.
-    unflushed: bool,
     /// A ping came whose answer may still be held. Until that has left nothing is read: the library would hold
     /// one answer more for each further ping.
     pong_owed: bool,
@@ -152,7 +150,6 @@ impl Connection {
             token,
             engine,
             settings,
-            unflushed: false,
             pong_owed: false,
             stalled: None,
             deaf: false,
@@ -166,6 +163,8 @@ impl Connection {
 
     /// Serves the connection until it ends.
     pub(crate) async fn serve(mut self) -> Ending {
+        // From here on: before, the answer to the upgrade may not have left.
+        self.link.write_to(self.socket.get_ref().plain_output().cloned());
         self.set_alarm();
         let ending = loop {
             match std::future::poll_fn(|cx| self.poll_event(cx)).await {
@@ -232,7 +231,7 @@ impl Connection {
         } else {
             self.deaf = true;
         }
-        if self.unflushed {
+        if self.link.is_held() {
             match Pin::new(&mut self.socket).poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.flushed(),
                 Poll::Ready(Err(e)) => return Poll::Ready(Event::Failed(e)),
@@ -251,7 +250,6 @@ impl Connection {
             }
             let Some(message) = self.link.next() else { return Poll::Ready(Ok(())) };
             Pin::new(&mut self.socket).start_send(message)?;
-            self.unflushed = true;
         }
     }
 
@@ -303,7 +301,7 @@ impl Connection {
     }
 
     fn flushed(&mut self) {
-        self.unflushed = false;
+        self.link.release();
         self.pong_owed = false;
         self.stalled = None;
     }
@@ -337,7 +335,7 @@ impl Connection {
             Message::Binary(_) => Some(Ending::Server(CloseCode::Unsupported)),
             // The library answers a ping; its answer leaves with the next flush.
             Message::Ping(_) => {
-                self.unflushed = true;
+                self.link.hold();
                 self.pong_owed = true;
                 None
             }
@@ -386,10 +384,9 @@ impl Connection {
         if now >= self.next_ping {
             // A peer that takes nothing gets no pings on top.
             if self.stalled.is_none() {
-                let ping = Pin::new(&mut self.socket).start_send(Message::Ping(Default::default()));
-                if ping.is_ok() {
-                    self.unflushed = true;
-                }
+                self.link.hold();
+                // If it cannot be sent, reading tells why.
+                let _ = Pin::new(&mut self.socket).start_send(Message::Ping(Default::default()));
             }
             self.next_ping = now + self.settings.heartbeat;
         }

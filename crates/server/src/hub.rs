@@ -9,20 +9,20 @@ use streamer_engine::{
     push::{Error, Push, Result},
 };
 use streamer_protocol::{CloseCode, ConnectionId, Draining, ServerFrame, TenantId};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Settings,
     link::{Bounds, Link},
     places::{Full, Place, Places},
+    volley::{Volley, text},
 };
 
 /// At most so many are stored in one step.
 const TOUCH_MAX: usize = 500;
 
-/// A message goes to at most so many connections in one go.
-const PUSH_MAX: usize = 256;
+/// Messages go to at most so many connections in one go: less than a millisecond, at some microseconds for each.
+const PUSH_MAX: usize = 128;
 
 /// The connections of this process. Implements [`Push`]; cheap to clone.
 #[derive(Clone)]
@@ -168,30 +168,27 @@ pub(crate) fn tell_draining(link: &Link, engine: &Engine, spread: Duration) {
     let _ = link.push(text(&frame), None);
 }
 
-/// The frame's text as the WebSocket takes it. Shares the bytes.
-pub(crate) fn text(frame: &Frame) -> Utf8Bytes {
-    Utf8Bytes::try_from(frame.bytes().clone()).expect("frames are UTF-8")
-}
-
 #[async_trait]
 impl Push for Hub {
     async fn push(&self, to: &ConnectionId, frame: Frame) -> Result<()> {
         self.link(to)?.push(text(&frame), frame.collapses())
     }
 
-    async fn push_many(&self, to: &[ConnectionId], frame: Frame) -> Vec<Result<()>> {
-        let text = text(&frame);
+    async fn push_many(&self, to: &[ConnectionId], frames: &[Frame]) -> Vec<Result<()>> {
+        let volley = Volley::new(frames);
         let mut pushed = Vec::with_capacity(to.len());
         for some in to.chunks(PUSH_MAX) {
             if !pushed.is_empty() {
-                // Those who have it already may write it, and everybody else on this core goes on.
+                // Everybody else on this core goes on.
                 tokio::task::yield_now().await;
             }
-            let links = self.links.read();
-            let push = |id: &ConnectionId| {
-                links.open.get(id).ok_or(Error::Gone)?.push(text.clone(), frame.collapses())
+            // Not written under the lock: whoever connects meanwhile would wait.
+            let links: Vec<_> = {
+                let links = self.links.read();
+                some.iter().map(|id| links.open.get(id).cloned()).collect()
             };
-            pushed.extend(some.iter().map(push));
+            let push = |link: Option<Arc<Link>>| link.ok_or(Error::Gone)?.push_at_once(&volley);
+            pushed.extend(links.into_iter().map(push));
         }
         pushed
     }

@@ -19,6 +19,7 @@ mod line;
 mod link;
 mod listen;
 mod management;
+mod output;
 mod patience;
 mod places;
 mod proxy;
@@ -29,6 +30,7 @@ mod stream;
 mod tls;
 mod upgrade;
 mod vitals;
+mod volley;
 mod wire;
 
 pub use admin::{Admin, AdminSettings};

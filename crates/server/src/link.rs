@@ -1,8 +1,15 @@
 //! One connection as the rest of the process sees it: what waits for its peer, and whether it is to close.
+//!
+//! Whoever pushes to many writes to the socket itself, while nothing waits and nothing is *held*: what the
+//! connection's task has taken, and may not have written to its last byte. So all goes out in the order in which it
+//! was pushed, and no frame within another. All of that is decided under the queue's lock.
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::Waker,
 };
 
@@ -13,6 +20,11 @@ use streamer_protocol::{CloseCode, ConnectionId, RequestId};
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+use crate::{
+    output::{Output, Written},
+    volley::Volley,
+};
+
 /// The bounds of what may wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
@@ -20,7 +32,7 @@ pub(crate) struct Bounds {
     pub(crate) messages_max: usize,
 }
 
-/// A connection's queue to its peer. Whoever pushes never waits; the connection's own task takes.
+/// A connection's way to its peer. Whoever pushes never waits.
 pub(crate) struct Link {
     pub(crate) id: ConnectionId,
     bounds: Bounds,
@@ -38,6 +50,9 @@ pub(crate) struct Link {
 struct Queue {
     waiting: VecDeque<Waiting>,
     bytes: usize,
+    /// Where those who push may write, while nothing is held.
+    output: Option<Arc<Output>>,
+    held: bool,
     close: Option<CloseCode>,
     ended: bool,
 }
@@ -64,24 +79,62 @@ impl Link {
     /// Queues a message for the peer. A message that collapses takes the place of an older one of its request.
     pub(crate) fn push(&self, text: Utf8Bytes, collapses: Option<&RequestId>) -> Result<()> {
         let mut queue = self.queue.lock();
-        if queue.ended || queue.close.is_some() {
-            return Err(Error::Gone);
-        }
-        if let Some(request) = collapses {
-            let older = queue.waiting.iter().rposition(|waiting| waiting.collapses.as_ref() == Some(request));
-            if let Some(older) = older.and_then(|at| queue.waiting.remove(at)) {
-                queue.bytes -= older.text.len();
-            }
-        }
-        let full = queue.bytes + text.len() > self.bounds.bytes_max
-            || queue.waiting.len() >= self.bounds.messages_max;
-        if full && !queue.waiting.is_empty() {
-            return Err(Error::Busy);
-        }
-        queue.add(text, collapses.cloned());
+        queue.open()?;
+        queue.push(text, collapses, self.bounds)?;
         drop(queue);
         self.task.wake();
         Ok(())
+    }
+
+    /// Writes messages to the socket at once if that keeps their order, and queues them otherwise. After an error the
+    /// first ones may have been taken.
+    pub(crate) fn push_at_once(&self, volley: &Volley<'_>) -> Result<()> {
+        let mut queue = self.queue.lock();
+        queue.open()?;
+        let written = match &queue.output {
+            Some(output) if !queue.held && queue.waiting.is_empty() => output.write_at_once(volley.wire()),
+            _ => Written::Nothing,
+        };
+        let pushed = match written {
+            Written::All => {
+                drop(queue);
+                self.sent.fetch_add(volley.len() as u64, Ordering::Relaxed);
+                return Ok(());
+            }
+            Written::Part => {
+                // The task writes the rest.
+                queue.held = true;
+                self.sent.fetch_add(volley.len() as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Written::Nothing => {
+                volley.texts().try_for_each(|(text, collapses)| queue.push(text, collapses, self.bounds))
+            }
+        };
+        drop(queue);
+        self.task.wake();
+        pushed
+    }
+
+    /// From now on those who push may write to `output`, whenever nothing is held.
+    pub(crate) fn write_to(&self, output: Option<Arc<Output>>) {
+        self.queue.lock().output = output;
+    }
+
+    /// The task has something to write that nobody may overtake.
+    pub(crate) fn hold(&self) {
+        self.queue.lock().held = true;
+    }
+
+    /// Whether the task has something that it may not have written.
+    pub(crate) fn is_held(&self) -> bool {
+        self.queue.lock().held
+    }
+
+    /// All that the task has taken is written.
+    pub(crate) fn release(&self) {
+        let mut queue = self.queue.lock();
+        queue.held = false;
     }
 
     /// Queues the answer to a message of the peer itself, whose reading stops while too much waits.
@@ -100,6 +153,7 @@ impl Link {
         let mut queue = self.queue.lock();
         let Waiting { text, .. } = queue.waiting.pop_front()?;
         queue.bytes -= text.len();
+        queue.held = true;
         let roomy =
             queue.bytes <= self.bounds.bytes_max / 2 && queue.waiting.len() <= self.bounds.messages_max / 2;
         if queue.waiting.is_empty() {
@@ -173,6 +227,8 @@ impl Link {
     pub(crate) fn end(&self) {
         let mut queue = self.queue.lock();
         queue.ended = true;
+        // The socket is its task's alone, and goes with it.
+        queue.output = None;
         queue.waiting = VecDeque::new();
         queue.bytes = 0;
         drop(queue);
@@ -206,6 +262,25 @@ impl Link {
 }
 
 impl Queue {
+    fn open(&self) -> Result<()> {
+        if self.ended || self.close.is_some() { Err(Error::Gone) } else { Ok(()) }
+    }
+
+    fn push(&mut self, text: Utf8Bytes, collapses: Option<&RequestId>, bounds: Bounds) -> Result<()> {
+        if let Some(request) = collapses {
+            let older = self.waiting.iter().rposition(|waiting| waiting.collapses.as_ref() == Some(request));
+            if let Some(older) = older.and_then(|at| self.waiting.remove(at)) {
+                self.bytes -= older.text.len();
+            }
+        }
+        let full = self.bytes + text.len() > bounds.bytes_max || self.waiting.len() >= bounds.messages_max;
+        if full && !self.waiting.is_empty() {
+            return Err(Error::Busy);
+        }
+        self.add(text, collapses.cloned());
+        Ok(())
+    }
+
     fn add(&mut self, text: Utf8Bytes, collapses: Option<RequestId>) {
         self.bytes += text.len();
         self.waiting.push_back(Waiting { text, collapses });
@@ -214,6 +289,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use streamer_engine::Frame;
+
     use super::*;
 
     fn link(bytes_max: usize, messages_max: usize) -> Link {
@@ -247,6 +324,59 @@ mod tests {
         link.push("b1".into(), Some(&b)).expect("room");
         link.push("a2".into(), Some(&a)).expect("an older one makes room");
         assert_eq!(texts(&link), ["chunk", "b1", "a2"]);
+    }
+
+    /// A link that writes to a socket, and the socket's other end.
+    async fn connected() -> (Link, std::net::TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let peer = std::net::TcpStream::connect(listener.local_addr().expect("has one")).expect("connected");
+        let (_input, output) = listener.accept().await.expect("accepted").0.into_split();
+        output.writable().await.expect("open");
+        let link = link(1000, 100);
+        link.write_to(Some(Arc::new(Output::new(output))));
+        (link, peer)
+    }
+
+    #[tokio::test]
+    async fn messages_are_written_at_once_unless_something_waits_or_is_held() {
+        use std::io::Read as _;
+
+        let (link, mut peer) = connected().await;
+        let frames = ["a", "b"].map(Frame::text);
+        let volley = Volley::new(&frames);
+        let mut read = vec![0; volley.wire().len()];
+        link.push_at_once(&volley).expect("open");
+        peer.read_exact(&mut read).expect("it came");
+        assert_eq!((read.as_slice(), link.waiting(), link.counts().0), (&volley.wire()[..], (0, 0), 2));
+
+        link.push("waits".into(), None).expect("room");
+        link.push_at_once(&volley).expect("room");
+        assert_eq!(texts(&link), ["waits", "a", "b"], "in order");
+        link.push_at_once(&volley).expect("room");
+        assert_eq!(texts(&link), ["a", "b"], "what was taken may not be written yet");
+        link.release();
+        link.push_at_once(&volley).expect("open");
+        assert_eq!((link.waiting(), link.counts().0), ((0, 0), 9));
+        link.hold();
+        link.push_at_once(&volley).expect("room");
+        assert_eq!(link.waiting().1, 2);
+        link.end();
+        assert_eq!(link.push_at_once(&volley), Err(Error::Gone));
+        read.clear();
+        peer.read_to_end(&mut read).expect("the socket went with the link");
+        assert_eq!(read, &volley.wire()[..], "and only what was written at once came through it");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_held_until_its_rest_is_written() {
+        let (link, _peer) = connected().await;
+        let frames = [Frame::text("x".repeat(64 * 1024 * 1024))];
+        link.push_at_once(&Volley::new(&frames)).expect("nothing waits");
+        assert!(link.is_held());
+        assert_eq!((link.waiting(), link.counts().0), ((0, 0), 1), "its rest is the socket's");
+        let frames = [Frame::text("after")];
+        link.push_at_once(&Volley::new(&frames)).expect("room");
+        assert_eq!(texts(&link), ["after"]);
     }
 
     #[tokio::test]

@@ -3,13 +3,14 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use crate::line::Line;
+use crate::{line::Line, output::Output};
 
 /// A line, with TLS or without. TLS is on the heap: a connection without it is no larger for it.
 pub(crate) enum Stream {
@@ -22,6 +23,14 @@ impl Stream {
         match self {
             Self::Plain(line) => line,
             Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// Where its bytes go out, if they are what is written here.
+    pub(crate) fn plain_output(&self) -> Option<&Arc<Output>> {
+        match self {
+            Self::Plain(line) => Some(line.output()),
+            Self::Tls(_) => None,
         }
     }
 

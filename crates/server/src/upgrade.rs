@@ -45,7 +45,7 @@ use crate::{
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Small buffers: most connections are idle, and each has its own.
-const READ_BUFFER_BYTES: usize = 4096;
+const READ_BUFFER_BYTES: usize = 3072;
 const WRITE_BUFFER_BYTES: usize = 8192;
 
 /// The longest `User-Agent` that is kept, in characters.

@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{frames::Frames, stream::Stream};
+use crate::{frames::Frames, output::Output, stream::Stream};
 
 /// A stream of frames.
 pub(crate) struct Wire {
@@ -30,7 +31,12 @@ impl Wire {
 
     /// How many bytes the peer took, as far as the system tells.
     pub(crate) fn taken(&self) -> u64 {
-        self.stream.line().taken()
+        self.stream.line().output().taken()
+    }
+
+    /// Where frames may be written beside the library, between its own; not through TLS.
+    pub(crate) fn plain_output(&self) -> Option<&Arc<Output>> {
+        self.stream.plain_output()
     }
 
     /// Ready when there may be something to read that was not there when reading last had to wait. (TLS waits for

@@ -4,6 +4,7 @@ mod harness;
 
 mod admin;
 mod artifacts;
+mod at_once;
 mod bounds;
 mod breakers;
 mod connecting;

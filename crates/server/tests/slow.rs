@@ -66,7 +66,7 @@ async fn a_peer_that_does_not_read_is_busy_and_holds_up_nobody() {
     let news = format!("{SECRET}{}", "n".repeat(16 * 1024));
     let frame = Frame::message(&news).expect("a text");
     let outcomes =
-        server.hub.push_many(&[slow_id.clone(), other_id, ConnectionId::new("nobody")], frame).await;
+        server.hub.push_many(&[slow_id.clone(), other_id, ConnectionId::new("nobody")], &[frame]).await;
     assert_eq!(outcomes, [Err(push::Error::Busy), Ok(()), Err(push::Error::Gone)]);
     assert_eq!(other.frame().await, *news);
     other.echo("not held up").await;

@@ -13,7 +13,11 @@ use rustls::{
     pki_types::{CertificateDer, ServerName},
 };
 use serde_json::json;
-use streamer_engine::clock::{Clock as _, SystemClock};
+use streamer_engine::{
+    Frame,
+    clock::{Clock as _, SystemClock},
+    push::Push as _,
+};
 use streamer_server::{Refreshed, Tls};
 use tempfile::TempDir;
 use tokio::{
@@ -125,6 +129,15 @@ async fn messages_and_files_go_through_it() {
     for _ in 0..10 {
         client.ask("large", "echo", json!(large)).await;
         assert_eq!(client.frame().await["data"]["echo"], large);
+    }
+    // What is pushed to many is not written beside TLS.
+    let to = [server.only_stored().await.id];
+    for n in 0..200 {
+        let frames = [n, n].map(|n| Frame::message(&json!([SECRET, n])).expect("a message"));
+        assert_eq!(server.hub.push_many(&to, &frames).await, [Ok(())]);
+    }
+    for n in 0..200 {
+        assert_eq!((client.frame().await[1].clone(), client.frame().await[1].clone()), (json!(n), json!(n)));
     }
     client.ask("big", "burst", json!(20)).await;
     while client.frame().await["type"] != "complete" {}

@@ -332,7 +332,7 @@ pub(crate) struct Topics {
     pub(crate) stored_bytes_max: u64,
     /// What one tenant's durable histories hold.
     pub(crate) tenant_stored_bytes_max: u64,
-    /// How many messages may wait to be stored for one topic.
+    /// How many messages may wait to be published on one topic.
     pub(crate) publish_depth_max: usize,
     /// How many users of a topic are listed. With more than these, no one is told who joins and leaves.
     pub(crate) present_users_max: usize,

@@ -234,14 +234,6 @@ impl Push for FakeConnections {
         })
     }
 
-    async fn push_many(&self, to: &[ConnectionId], frame: Frame) -> Vec<Result<()>> {
-        let mut pushed = Vec::with_capacity(to.len());
-        for id in to {
-            pushed.push(self.push(id, frame.clone()).await);
-        }
-        pushed
-    }
-
     async fn drained(&self, to: &ConnectionId) -> Result<()> {
         self.until(|state| match state.peers.get(to) {
             _ if state.shutting_down => Some(Err(Error::ShuttingDown)),

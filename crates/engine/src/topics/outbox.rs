@@ -1,4 +1,5 @@
-//! Durable messages on their way to the store: one append of a topic at a time, and all that waits goes along.
+//! Messages on their way. Durable ones go to the store: one append of a topic at a time, and all that waits goes along.
+//! The others wait for the topic's lock, and whoever comes to it takes all that waits along.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -12,11 +13,11 @@ use super::{
 };
 use crate::{
     core::{Core, internal},
-    store::{self, Append, AppendId, Appended, ErrorKind, NewMessage, TopicKey},
+    store::{self, Append, AppendId, Appended, ErrorKind, Message, NewMessage, TopicKey},
 };
 
 /// At most so many messages go into one append.
-const APPEND_MAX: usize = 256;
+pub(super) const APPEND_MAX: usize = 256;
 
 /// With more bytes of data than these, no further message goes into an append.
 const APPEND_BYTES_MAX: usize = 1024 * 1024;
@@ -24,7 +25,7 @@ const APPEND_BYTES_MAX: usize = 1024 * 1024;
 /// How many messages are read at once that were stored without our learning of it.
 const PAGE: u32 = 64;
 
-/// What waits to be stored for one topic.
+/// What waits to be published on one topic.
 #[derive(Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
@@ -40,7 +41,9 @@ struct Waiting {
 }
 
 /// What one message comes to: `None` if its source has published it before.
-type Answer = oneshot::Sender<Result<Option<Published>, ErrorBody>>;
+pub(super) type Answer = oneshot::Sender<Result<Option<Published>, ErrorBody>>;
+
+type Answered = oneshot::Receiver<Result<Option<Published>, ErrorBody>>;
 
 impl Outbox {
     /// Takes nothing more, unless there is something. Whether it is closed.
@@ -51,6 +54,13 @@ impl Outbox {
 
     /// What goes into the next append.
     fn next_batch(&mut self) -> (Vec<NewMessage>, Vec<Answer>) {
+        let batch = self.take_batch();
+        self.attended = !batch.0.is_empty();
+        batch
+    }
+
+    /// The first of what waits.
+    pub(super) fn take_batch(&mut self) -> (Vec<NewMessage>, Vec<Answer>) {
         let mut bytes = 0;
         let (mut messages, mut answers) = (Vec::new(), Vec::new());
         while messages.len() < APPEND_MAX
@@ -61,7 +71,6 @@ impl Outbox {
             messages.push(message);
             answers.push(answer);
         }
-        self.attended = !messages.is_empty();
         (messages, answers)
     }
 }
@@ -72,22 +81,27 @@ pub(super) async fn store(
     key: &TopicKey,
     messages: Vec<NewMessage>,
 ) -> Result<Vec<Option<Published>>, ErrorBody> {
-    // One by one they would take a commit each; all at once there may be no room for them.
-    let piece = core.topics.settings().publish_depth_max.clamp(1, APPEND_MAX);
-    let mut answers = Vec::with_capacity(messages.len());
-    let mut messages = messages.into_iter().peekable();
-    while messages.peek().is_some() {
-        answers.extend(store_piece(core, key, messages.by_ref().take(piece).collect()).await?);
+    let attended = |topic: &Arc<LiveTopic>, outbox: &mut Outbox| {
+        if !std::mem::replace(&mut outbox.attended, true) {
+            core.spawn(attend(Arc::clone(core), Arc::clone(topic)));
+        }
+    };
+    let (_, answered) = enqueue(core, key, messages, attended)?;
+    let mut answers = Vec::with_capacity(answered.len());
+    for answered in answered {
+        answers.push(answered.await.unwrap_or_else(|_| Err(lost(core)))?);
     }
     Ok(answers)
 }
 
-async fn store_piece(
+/// Lets messages wait on their topic, for whoever publishes all that waits there; `then` sees to it that somebody does.
+pub(super) fn enqueue(
     core: &Arc<Core>,
     key: &TopicKey,
     messages: Vec<NewMessage>,
-) -> Result<Vec<Option<Published>>, ErrorBody> {
-    let answered = loop {
+    then: impl FnOnce(&Arc<LiveTopic>, &mut Outbox),
+) -> Result<(Arc<LiveTopic>, Vec<Answered>), ErrorBody> {
+    loop {
         let topic = core.topics.find_or_begin(core, key)?;
         let mut outbox = topic.outbox.lock();
         if outbox.closed {
@@ -96,22 +110,21 @@ async fn store_piece(
         if outbox.waiting.len() + messages.len() > core.topics.settings().publish_depth_max {
             return Err(core.overloaded("too many messages wait for this topic: try again later"));
         }
-        let mut answered = Vec::with_capacity(messages.len());
+        let mut all_answered = Vec::with_capacity(messages.len());
         for message in messages {
-            let (answer, told) = oneshot::channel();
+            let (answer, answered) = oneshot::channel();
             outbox.waiting.push_back(Waiting { message, answer });
-            answered.push(told);
+            all_answered.push(answered);
         }
-        if !std::mem::replace(&mut outbox.attended, true) {
-            core.spawn(attend(Arc::clone(core), Arc::clone(&topic)));
-        }
-        break answered;
-    };
-    let mut answers = Vec::with_capacity(answered.len());
-    for told in answered {
-        answers.push(told.await.unwrap_or_else(|_| Err(failed(core, &ErrorKind::Closed.into())))?);
+        then(&topic, &mut outbox);
+        drop(outbox);
+        return Ok((topic, all_answered));
     }
-    Ok(answers)
+}
+
+/// Whoever was to publish a message ended without an answer.
+pub(super) fn lost(core: &Core) -> ErrorBody {
+    failed(core, &ErrorKind::Closed.into())
 }
 
 /// Stores what waits, until nothing does. In a task of its own: whoever published may go away, but what was stored
@@ -155,15 +168,16 @@ async fn append(
 
     let mut state = topic.lock().await;
     catch_up(core, topic, &mut state, &appended).await;
-    let mut answers = Vec::with_capacity(appended.offsets.len());
+    let (mut answers, mut frames) = (Vec::with_capacity(appended.offsets.len()), Vec::new());
     for (message, offset) in append.messages.into_iter().zip(&appended.offsets) {
         answers.push(offset.map(|offset| published(&topic.key, &state.epoch, offset)));
         let Some(offset) = offset.filter(|offset| *offset > state.head) else { continue };
         let frame = event(&topic.key.topic, &state.epoch, offset, message.data, message.at);
         (state.head, state.used_at) = (offset, message.at);
-        core.topics.deliver(&mut state, frame).await;
+        frames.push(frame);
         count(History::Durable);
     }
+    core.topics.deliver(&mut state, &frames).await;
     Ok(answers)
 }
 
@@ -175,12 +189,11 @@ async fn catch_up(core: &Core, topic: &LiveTopic, state: &mut State, appended: &
         let (after, upto) = (state.head, first - 1);
         match core.persist(|| core.store.messages(&topic.key, after, upto, PAGE)).await {
             Ok(page) if page.first().is_some_and(|message| message.offset == after + 1) => {
-                for message in page {
-                    let frame =
-                        event(&topic.key.topic, &state.epoch, message.offset, message.data, message.at);
-                    state.head = message.offset;
-                    core.topics.deliver(state, frame).await;
-                }
+                state.head = page.last().map_or(state.head, |message| message.offset);
+                let epoch = state.epoch.clone();
+                let frame = |m: Message| event(&topic.key.topic, &epoch, m.offset, m.data, m.at);
+                let frames: Vec<_> = page.into_iter().map(frame).collect();
+                core.topics.deliver(state, &frames).await;
             }
             unreadable => {
                 if let Err(e) = unreadable {

@@ -36,7 +36,7 @@ impl Topics {
         let frame: Frame = ServerFrame::Presence(Presence { topic, change, user_id: user, timestamp }).into();
         let watchers = state.subscribers.watchers(&frame);
         if !watchers.now.is_empty() {
-            let told = self.push.push_many(&watchers.now, frame).await;
+            let told = self.push.push_many(&watchers.now, std::slice::from_ref(&frame)).await;
             for (connection, told) in watchers.now.iter().zip(told) {
                 if let Err(why) = told {
                     self.give_up(state, connection, why).await;

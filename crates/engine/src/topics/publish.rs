@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use streamer_protocol::{Epoch, ErrorBody, ErrorCode, History, Json, Published};
+use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{LiveTopic, State, event, fresh_epoch, outbox, ring::UsageMax};
+use super::{
+    LiveTopic, State, event, fresh_epoch,
+    outbox::{self, Answer},
+    ring::UsageMax,
+};
 use crate::{
     core::Core,
     store::{NewMessage, SourcePosition, TopicKey},
@@ -86,36 +91,83 @@ pub(crate) async fn publish(
         messages.iter().for_each(|_| count(history));
         return Ok((1..).zip(&messages).map(|(offset, _)| Some(published(&key, &epoch, offset))).collect());
     }
-    let (topic, mut state) = core.topics.enter(core, &key).await?;
+    // One by one they would take a commit or a round of writes each; all at once there may be no room for them.
+    let piece = settings.publish_depth_max.clamp(1, outbox::APPEND_MAX);
     let mut answers = Vec::with_capacity(messages.len());
-    for message in messages {
-        answers.push(at_once(core, &topic, &mut state, message).await);
+    let mut messages = messages.into_iter().peekable();
+    while messages.peek().is_some() {
+        let piece = messages.by_ref().take(piece).collect();
+        answers.extend(match history {
+            History::Durable => outbox::store(core, &key, piece).await?,
+            History::None | History::Memory => at_once(core, &key, piece).await?,
+        });
     }
     Ok(answers)
 }
 
-/// Publishes a message that no store keeps.
+/// With so many followers, what its publisher has sent in the same moment is awaited, to go together: that takes less
+/// time than one more write for each.
+const MANY: usize = 128;
+
+/// Publishes messages that no store keeps, together with what waits before them.
 async fn at_once(
+    core: &Arc<Core>,
+    key: &TopicKey,
+    messages: Vec<NewMessage>,
+) -> Result<Vec<Option<Published>>, ErrorBody> {
+    let (topic, answered) = outbox::enqueue(core, key, messages, |_, _| {})?;
+    let mut state = topic.lock().await;
+    if state.subscribers.following().len() >= MANY {
+        tokio::task::yield_now().await;
+    }
+    let mut answers = Vec::with_capacity(answered.len());
+    for mut answered in answered {
+        let answer = loop {
+            match answered.try_recv() {
+                Ok(answer) => break answer,
+                Err(TryRecvError::Closed) => break Err(outbox::lost(core)),
+                // It is among those that wait, and nobody else has the lock.
+                Err(TryRecvError::Empty) => {
+                    let (messages, answers) = topic.outbox.lock().take_batch();
+                    deliver(core, &topic, &mut state, messages, answers).await;
+                }
+            }
+        };
+        answers.push(answer?);
+    }
+    Ok(answers)
+}
+
+async fn deliver(
     core: &Core,
     topic: &LiveTopic,
     state: &mut State,
-    message: NewMessage,
-) -> Option<Published> {
-    let NewMessage { data, at, source, known_at } = message;
-    if source.is_some_and(|source| !state.advance(&source, &known_at)) {
-        return None;
+    messages: Vec<NewMessage>,
+    answers: Vec<Answer>,
+) {
+    let settings = core.topics.settings();
+    let max = UsageMax { tenant: settings.tenant_memory_bytes_max, all: settings.memory_bytes_max };
+    let (mut frames, mut told) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+    for NewMessage { data, at, source, known_at } in messages {
+        if source.is_some_and(|source| !state.advance(&source, &known_at)) {
+            told.push(None);
+            continue;
+        }
+        state.head += 1;
+        state.used_at = at;
+        let frame = event(&topic.key.topic, &state.epoch, state.head, data, at);
+        if let Some(ring) = &mut state.ring {
+            ring.push(state.head, at, frame.clone(), topic.keep, max);
+        }
+        frames.push(frame);
+        count(topic.history);
+        told.push(Some(published(&topic.key, &state.epoch, state.head)));
     }
-    state.head += 1;
-    state.used_at = at;
-    let frame = event(&topic.key.topic, &state.epoch, state.head, data, at);
-    if let Some(ring) = &mut state.ring {
-        let settings = core.topics.settings();
-        let max = UsageMax { tenant: settings.tenant_memory_bytes_max, all: settings.memory_bytes_max };
-        ring.push(state.head, at, frame.clone(), topic.keep, max);
+    core.topics.deliver(state, &frames).await;
+    for (answer, told) in answers.into_iter().zip(told) {
+        // Nobody may be waiting any more; it is published all the same.
+        let _ = answer.send(Ok(told));
     }
-    core.topics.deliver(state, frame).await;
-    count(topic.history);
-    Some(published(&topic.key, &state.epoch, state.head))
 }
 
 pub(super) fn published(key: &TopicKey, epoch: &Epoch, offset: u64) -> Published {

@@ -29,7 +29,7 @@ pub struct TopicSettings {
     pub tenant_stored_bytes_max: u64,
     /// How many bytes the durable histories have, in all.
     pub stored_bytes_max: u64,
-    /// How many messages wait to be stored for one topic.
+    /// How many messages wait to be published on one topic.
     pub publish_depth_max: usize,
     /// How many users are listed as present. With more than these on a topic, no one is told who joins and leaves.
     pub present_users_max: usize,

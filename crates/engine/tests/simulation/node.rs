@@ -130,14 +130,6 @@ impl Push for Gate {
         self.fake.push(to, frame).await
     }
 
-    async fn push_many(&self, to: &[ConnectionId], frame: Frame) -> Vec<Result<()>> {
-        let mut pushed = Vec::with_capacity(to.len());
-        for id in to {
-            pushed.push(self.push(id, frame.clone()).await);
-        }
-        pushed
-    }
-
     async fn drained(&self, to: &ConnectionId) -> Result<()> {
         self.fake.drained(to).await
     }

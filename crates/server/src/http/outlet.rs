@@ -12,8 +12,8 @@ use streamer_protocol::{CloseCode, ConnectionId};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
-    hub::text,
     link::{Bounds, Link},
+    volley::text,
 };
 
 /// Everything that is pushed here is for one visitor, who takes it when it pleases.
@@ -61,10 +61,6 @@ fn bytes(message: Message) -> Bytes {
 impl Push for Outlet {
     async fn push(&self, _: &ConnectionId, frame: Frame) -> Result<()> {
         self.link.push(text(&frame), frame.collapses())
-    }
-
-    async fn push_many(&self, to: &[ConnectionId], frame: Frame) -> Vec<Result<()>> {
-        to.iter().map(|_| self.link.push(text(&frame), frame.collapses())).collect()
     }
 
     async fn drained(&self, _: &ConnectionId) -> Result<()> {
