@@ -22,6 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-events-conformance", &["streamer-events"]),
     ("streamer-source-postgres", &["streamer-events"]),
     ("streamer-sink-mongodb", &["streamer-events"]),
+    // Around the pipeline: what writes its outbox, and what looks into both of its ends.
+    ("streamer-events-tools", &["streamer-events", "streamer-sink-mongodb", "streamer-source-postgres"]),
     // Starts real servers; for tests, benchmarks and the demonstration.
     ("streamer-servers", &[]),
     ("streamer-server", &["streamer-auth", "streamer-engine", "streamer-protocol"]),

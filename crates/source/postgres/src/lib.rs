@@ -7,6 +7,7 @@
 
 mod approach;
 mod check;
+mod client;
 mod connection;
 mod error;
 mod heart;
@@ -22,6 +23,8 @@ mod source;
 mod stream;
 mod table;
 
+pub use client::{Client, QueryError, Row, RowText};
+pub use connection::{literal, quoted};
 pub use settings::{Server, Settings, Tls, TlsMode};
 pub use setup::setup;
 pub use slot::Lag;

@@ -1,0 +1,4 @@
+//! The tools against real servers.
+
+mod bed;
+mod load;
