@@ -46,10 +46,13 @@ const LIBRARIES: &[&str] = &[
     "streamer-client",
     "streamer-demo",
     "streamer-engine",
+    "streamer-events",
     "streamer-protocol",
     "streamer-remote",
     "streamer-server",
     "streamer-service",
+    "streamer-sink-mongodb",
+    "streamer-source-postgres",
     "streamer-store-sqlite",
 ];
 

@@ -35,4 +35,7 @@ pub(crate) enum Command {
     /// Check a store's file, or copy it while it is in use.
     #[command(subcommand)]
     Store(crate::store::Command),
+    /// Bring the events of a PostgreSQL outbox to read models in MongoDB.
+    #[command(subcommand)]
+    Events(crate::events::Command),
 }

@@ -1,5 +1,6 @@
 //! The configuration of a server: every setting, its default, and what it must obey.
 
+pub(crate) mod events;
 mod management;
 pub(crate) mod remote;
 mod rules;
@@ -15,6 +16,7 @@ use streamer_service::{
     telemetry::Logs,
 };
 
+pub(crate) use events::Events;
 pub(crate) use management::Management;
 pub(crate) use remote::{Action, Hooks, Remote};
 pub(crate) use sections::{Admin, Auth, Connections, Demo, Drain, Engine, Http, Listen, Store, Topics};
@@ -25,7 +27,7 @@ pub(crate) const PREFIX: &str = "STREAMER_";
 /// The file that is read if it is there and no other is named.
 pub(crate) const DEFAULT_FILE: &str = "streamer.toml";
 
-/// The configuration of `streamer serve`.
+/// The configuration of `streamer serve` and of `streamer events`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Config {
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) remote: Remote,
     /// Who is asked who connects, where there is no token.
     pub(crate) hooks: Hooks,
+    /// From an outbox in PostgreSQL to read models in MongoDB, and to live topics.
+    pub(crate) events: Events,
     /// The demonstration handlers.
     pub(crate) demo: Demo,
     /// What is logged.
@@ -83,11 +87,38 @@ impl Sources {
         self.load_from(flags, std::env::vars_os())
     }
 
+    /// The same for `streamer events`: what only a server needs, such as its tokens' key, may be missing or wrong.
+    pub(crate) fn load_events(&self, flags: &[(&str, &str, String)]) -> Result<Loaded<Config>, Mistakes> {
+        self.load_events_from(flags, std::env::vars_os())
+    }
+
+    fn load_events_from(
+        &self,
+        flags: &[(&str, &str, String)],
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Loaded<Config>, Mistakes> {
+        // Names that mean something else to a server that stands beside other programs.
+        let loader = self
+            .loader(flags, variables)
+            .alias("BATCH_SIZE", "events.batch_events_max")
+            .alias("LOG_LEVEL", "logs.filter")
+            .alias("METRICS_FILE", "events.metrics_file");
+        loader.load(rules::check_events)
+    }
+
     fn load_from(
         &self,
         flags: &[(&str, &str, String)],
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Loaded<Config>, Mistakes> {
+        self.loader(flags, variables).load(rules::check)
+    }
+
+    fn loader(
+        &self,
+        flags: &[(&str, &str, String)],
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Loader {
         let mut loader = Loader::new(PREFIX);
         loader = match &self.config {
             Some(file) => loader.file(file),
@@ -104,7 +135,15 @@ impl Sources {
             .alias("JWT_PUBLIC_KEY_FILE", "auth.public_key_file")
             .alias("JWT_JWKS_URL", "auth.jwks_url")
             .alias("JWT_ISSUER", "auth.issuer")
-            .alias("JWT_AUDIENCE", "auth.audience");
+            .alias("JWT_AUDIENCE", "auth.audience")
+            .alias("POSTGRES_HOST", "events.postgres.host")
+            .alias("POSTGRES_PORT", "events.postgres.port")
+            .alias("POSTGRES_DB", "events.postgres.database")
+            .alias("POSTGRES_USER", "events.postgres.user")
+            .alias("POSTGRES_PASSWORD", "events.postgres.password")
+            .alias("POSTGRES_PASSWORD_FILE", "events.postgres.password_file")
+            .alias("MONGODB_URI", "events.mongodb.uri")
+            .alias("MONGODB_DATABASE", "events.mongodb.database");
         for variable in crate::faults::VARIABLES {
             loader = loader.not_a_setting(variable);
         }
@@ -114,7 +153,7 @@ impl Sources {
         for (setting, value) in &self.set {
             loader = loader.flag("--set", setting, value.clone());
         }
-        loader.load(rules::check)
+        loader
     }
 }
 

@@ -14,6 +14,9 @@ pub(crate) enum Command {
     Check {
         #[command(flatten)]
         sources: Sources,
+        /// Check what `streamer events` uses, and not what only a server does
+        #[arg(long)]
+        events: bool,
         /// Also print every setting in force and where it comes from, without secrets
         #[arg(long)]
         show: bool,
@@ -25,14 +28,17 @@ pub(crate) enum Command {
 pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Example => print!("{}", example::<Config>(PREFIX)),
-        Command::Check { sources, show } => match sources.load(&[]) {
-            Ok(loaded) if *show => print!("{}", loaded.listing()),
-            Ok(_) => println!("the configuration is valid"),
-            Err(mistakes) => {
-                eprintln!("{mistakes}");
-                return Ok(ExitCode::FAILURE);
+        Command::Check { sources, events, show } => {
+            let loaded = if *events { sources.load_events(&[]) } else { sources.load(&[]) };
+            match loaded {
+                Ok(loaded) if *show => print!("{}", loaded.listing()),
+                Ok(_) => println!("the configuration is valid"),
+                Err(mistakes) => {
+                    eprintln!("{mistakes}");
+                    return Ok(ExitCode::FAILURE);
+                }
             }
-        },
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -20,6 +20,7 @@ mod config_command;
 mod connect;
 #[cfg(feature = "demo")]
 mod demo;
+mod events;
 mod faults;
 mod healthcheck;
 mod http;
@@ -59,6 +60,7 @@ pub fn run(routes: impl FnOnce() -> Router) -> ExitCode {
         Command::Topic(command) => topic::command(&command),
         Command::Config(command) => config_command::command(&command),
         Command::Store(command) => store::command(&command),
+        Command::Events(command) => events::command(&command),
     };
     match done {
         Ok(code) => code,

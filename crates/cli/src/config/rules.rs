@@ -101,6 +101,12 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     topics(config, mistakes);
     super::remote::check(config, mistakes);
     config.management.check(mistakes);
+    check_events(config, mistakes);
+}
+
+/// Lists every mistake in what `streamer events` uses.
+pub(super) fn check_events(config: &Config, mistakes: &mut Mistakes) {
+    config.events.check(mistakes);
     config.logs.check("logs", mistakes);
 }
 

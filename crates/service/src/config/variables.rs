@@ -55,8 +55,11 @@ pub(super) fn tree(variables: impl IntoIterator<Item = (String, String, Origin)>
     let mut prefixed = Node::empty();
     for (name, value, origin) in variables {
         let Some(path) = naming.setting(&name).filter(|_| !value.is_empty()) else { continue };
-        // A service that is called as the prefix is: `STREAMER_PORT=tcp://10.0.0.1:80`.
-        if value.starts_with("tcp://") && name == format!("{}PORT", naming.prefix) {
+        // A service that is called as the prefix or as a well-known name is: `STREAMER_PORT=tcp://10.0.0.1:80`,
+        // `POSTGRES_PORT=tcp://10.0.0.2:5432`.
+        let is_port = name == format!("{}PORT", naming.prefix)
+            || naming.aliases.contains_key(&name) && name.ends_with("_PORT");
+        if value.starts_with("tcp://") && is_port {
             continue;
         }
         let one = Node::at(&path, Node::new(origin, Content::Text(value)));

@@ -1,0 +1,26 @@
+//! `streamer events`: from a PostgreSQL outbox to read models and live topics.
+//!
+//! Exit codes: 0 when it is done, 1 when something is to be mended first (which is said), 2 when the command line cannot
+//! be read.
+
+mod flags;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+pub(crate) use flags::Flags;
+
+/// What to do with the events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make in PostgreSQL what is missing: schema, outbox, publication, slot. Safe to repeat.
+    Setup(setup::Arguments),
+}
+
+pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Setup(arguments) => setup::command(arguments),
+    }
+}
