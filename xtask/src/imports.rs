@@ -47,6 +47,7 @@ const LIBRARIES: &[&str] = &[
     "streamer-demo",
     "streamer-engine",
     "streamer-events",
+    "streamer-events-tools",
     "streamer-protocol",
     "streamer-remote",
     "streamer-server",

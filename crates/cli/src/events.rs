@@ -4,6 +4,7 @@
 //! be read.
 
 mod flags;
+mod load;
 mod setup;
 
 use std::process::ExitCode;
@@ -17,10 +18,13 @@ pub(crate) use flags::Flags;
 pub(crate) enum Command {
     /// Make in PostgreSQL what is missing: schema, outbox, publication, slot. Safe to repeat.
     Setup(setup::Arguments),
+    /// Write realistic events into the outbox, at a pace.
+    Load(load::Arguments),
 }
 
 pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup(arguments) => setup::command(arguments),
+        Command::Load(arguments) => load::command(arguments),
     }
 }

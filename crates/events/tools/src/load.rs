@@ -86,8 +86,8 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not begin.
-    #[error("{0}")]
-    Unreachable(#[source] QueryError),
+    #[error(transparent)]
+    Unreachable(QueryError),
     /// The server refused a transaction: nothing of it was written.
     #[error(
         "after {done} of {count} events: {source}; to write the rest: the same command with --seed {seed}"
@@ -104,8 +104,8 @@ pub enum Error {
     },
     /// The connection failed, or the server did not answer.
     #[error(
-        "after {done} of {count} events: {source}; the {unknown} after them may be there or not; to write what is \
-         missing: the same command with --seed {seed}"
+        "after {done} of {count} events, and perhaps the {unknown} after them (to write what is missing: the same \
+         command with --seed {seed})"
     )]
     Lost {
         /// How many are there.
