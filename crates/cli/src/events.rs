@@ -6,6 +6,7 @@
 mod flags;
 mod load;
 mod setup;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -20,11 +21,14 @@ pub(crate) enum Command {
     Setup(setup::Arguments),
     /// Write realistic events into the outbox, at a pace.
     Load(load::Arguments),
+    /// Compare the outbox with the read models; exit with 1 if there is a difference.
+    Verify(verify::Arguments),
 }
 
 pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup(arguments) => setup::command(arguments),
         Command::Load(arguments) => load::command(arguments),
+        Command::Verify(arguments) => verify::command(arguments),
     }
 }

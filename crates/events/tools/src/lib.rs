@@ -1,3 +1,5 @@
-//! What stands around the pipeline: [`load`] writes realistic events into the outbox.
+//! What stands around the pipeline: [`load`] writes realistic events into the outbox, [`verify`] says whether every one of
+//! them is where it belongs.
 
 pub mod load;
+pub mod verify;

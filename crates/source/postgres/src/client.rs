@@ -17,8 +17,8 @@ pub type Row = Vec<Option<String>>;
 pub struct Client {
     connection: Connection,
     timeout: Duration,
-    /// After an answer that was not read to its end, nothing that comes belongs to what was asked last.
-    is_out_of_step: bool,
+    /// Until an answer was read to its end, nothing else can be asked.
+    is_answering: bool,
 }
 
 /// Why a statement was not answered.
@@ -60,7 +60,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Self, QueryError> {
         let connection = Connection::open(server, Purpose::Queries, row_bytes_max).await?;
-        Ok(Self { connection, timeout, is_out_of_step: false })
+        Ok(Self { connection, timeout, is_answering: false })
     }
 
     /// Runs a statement and collects its rows, which must be few. A call that is dropped leaves the connection useless.
@@ -76,31 +76,32 @@ impl Client {
     /// Sends a statement, whose rows [`next_row`](Self::next_row) brings one by one: the server is not read faster
     /// than they are taken, so an answer of any length takes no more memory than a row.
     pub async fn begin(&mut self, sql: &str) -> Result<(), QueryError> {
-        if std::mem::replace(&mut self.is_out_of_step, true) {
+        if std::mem::replace(&mut self.is_answering, true) {
             let message = "the answer before was not read to its end".to_owned();
             return Err(QueryError { message, code: None });
         }
         within(self.timeout, self.connection.begin_query(sql)).await
     }
 
-    /// The next row of what was [begun](Self::begin); none at its end.
+    /// The next row of what was [begun](Self::begin); none at its end, and after it.
     pub async fn next_row(&mut self) -> Result<Option<RowText>, QueryError> {
-        loop {
+        while self.is_answering {
             let answer = within(self.timeout, self.connection.answer()).await;
             match answer {
                 Ok(Answer::Columns(_)) => {}
                 Ok(Answer::Row(frame)) => return Ok(Some(RowText(frame))),
                 Ok(Answer::Done) => {
-                    self.is_out_of_step = false;
+                    self.is_answering = false;
                     return Ok(None);
                 }
                 Err(e) => {
                     // A server that says no has said all of it.
-                    self.is_out_of_step = e.code().is_none();
+                    self.is_answering = e.code().is_none();
                     return Err(e);
                 }
             }
         }
+        Ok(None)
     }
 
     /// Says goodbye.
