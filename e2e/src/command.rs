@@ -75,7 +75,9 @@ impl Shell {
         };
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("STREAMER_") || text.starts_with("JWT_") {
+            const WELL_KNOWN: [&str; 3] = ["BATCH_SIZE", "LOG_LEVEL", "METRICS_FILE"];
+            let ours = ["STREAMER_", "JWT_", "POSTGRES_", "MONGODB_"].iter().any(|p| text.starts_with(p));
+            if ours || WELL_KNOWN.contains(&&*text) {
                 command.env_remove(&name);
             }
         }

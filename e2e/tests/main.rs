@@ -17,6 +17,7 @@ mod management;
 mod memory;
 mod once;
 mod operators;
+mod outbox;
 mod outside;
 mod proxies;
 mod request;

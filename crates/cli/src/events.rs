@@ -3,14 +3,20 @@
 //! Exit codes: 0 when it is done, 1 when something is to be mended first (which is said), 2 when the command line cannot
 //! be read.
 
+mod figures;
 mod flags;
 mod load;
+mod processor;
+mod replay;
+mod resnapshot;
+mod run;
 mod setup;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use streamer_events::Registry;
 
 pub(crate) use flags::Flags;
 
@@ -23,12 +29,22 @@ pub(crate) enum Command {
     Load(load::Arguments),
     /// Compare the outbox with the read models; exit with 1 if there is a difference.
     Verify(verify::Arguments),
+    /// Apply every event to the read models, as it is committed.
+    Run(run::Arguments),
+    /// Look at dead letters, try them again, or throw them away.
+    Replay(replay::Arguments),
+    /// Read all rows of the outbox again, after its slot was lost or its server restored.
+    Resnapshot(resnapshot::Arguments),
 }
 
-pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
+/// `registry` has the application's handlers.
+pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup(arguments) => setup::command(arguments),
         Command::Load(arguments) => load::command(arguments),
-        Command::Verify(arguments) => verify::command(arguments),
+        Command::Verify(arguments) => verify::command(arguments, registry),
+        Command::Run(arguments) => run::command(arguments, registry),
+        Command::Replay(arguments) => replay::command(arguments, registry),
+        Command::Resnapshot(arguments) => resnapshot::command(arguments, registry),
     }
 }

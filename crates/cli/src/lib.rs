@@ -12,7 +12,10 @@
 //!     streamer_cli::run(|| Router::new().action("greet", greet))
 //! }
 //! ```
+//!
+//! Handlers of events come along by [`Application`].
 
+mod application;
 mod arguments;
 mod certificate;
 mod config;
@@ -39,6 +42,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use streamer_engine::Router;
 
+pub use application::Application;
 use arguments::{Arguments, Command};
 
 /// Connections come and go by the thousand: the allocator is a tenth of what that costs.
@@ -47,10 +51,14 @@ use arguments::{Arguments, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the command that the process was given, with these actions beside those that are always there.
-pub fn run(routes: impl FnOnce() -> Router) -> ExitCode {
+pub fn run(routes: impl FnOnce() -> Router + 'static) -> ExitCode {
+    Application::new().routes(routes).run()
+}
+
+fn run_application(application: Application) -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let done = match command {
-        Command::Serve(arguments) => serve::command(&arguments, routes()),
+        Command::Serve(arguments) => serve::command(&arguments, application),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Token(command) => token::command(command),
@@ -60,7 +68,7 @@ pub fn run(routes: impl FnOnce() -> Router) -> ExitCode {
         Command::Topic(command) => topic::command(&command),
         Command::Config(command) => config_command::command(&command),
         Command::Store(command) => store::command(&command),
-        Command::Events(command) => events::command(&command),
+        Command::Events(command) => events::command(&command, application.registry()),
     };
     match done {
         Ok(code) => code,

@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::{
+    Application,
     certificate::Certificate,
     config::{Config, Sources},
     faults, open_files,
@@ -90,7 +91,7 @@ pub(crate) struct Addresses {
     pub(crate) admin: Option<SocketAddr>,
 }
 
-pub(crate) fn command(arguments: &Arguments, routes: Router) -> anyhow::Result<ExitCode> {
+pub(crate) fn command(arguments: &Arguments, application: Application) -> anyhow::Result<ExitCode> {
     let loaded = match arguments.sources.load(&arguments.flags()) {
         Ok(loaded) => loaded,
         Err(mistakes) => {
@@ -98,6 +99,7 @@ pub(crate) fn command(arguments: &Arguments, routes: Router) -> anyhow::Result<E
             return Ok(ExitCode::FAILURE);
         }
     };
+    let (routes, _) = application.parts();
     crate::block_on(serve(loaded, routes, arguments.ready_file.as_deref()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -207,7 +209,7 @@ async fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
     opened.with_context(|| format!("store.path {}", config.store.path.display()))
 }
 
-fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
+pub(crate) fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> {
     let bound =
         address.parse().map_err(anyhow::Error::from).and_then(|address| Ok(streamer_server::bind(address)?));
     bound.with_context(|| format!("{setting} {address} cannot be listened on"))
@@ -240,7 +242,7 @@ fn admin(
 }
 
 /// Written under another name first: who waits for the file finds it whole.
-fn announce(addresses: &Addresses, file: &Path) -> anyhow::Result<()> {
+pub(crate) fn announce(addresses: &impl Serialize, file: &Path) -> anyhow::Result<()> {
     let written = || {
         let fresh = file.with_extension("new");
         std::fs::write(&fresh, serde_json::to_vec(addresses)?)?;

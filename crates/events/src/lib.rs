@@ -26,6 +26,7 @@ pub mod projections;
 pub mod random;
 mod registry;
 mod rejection;
+pub mod replay;
 pub mod sink;
 pub mod source;
 #[cfg(feature = "testing")]
@@ -42,7 +43,7 @@ pub use letter::{DeadLetter, PAYLOAD_BYTES_MAX, Why};
 pub use mapping::{Action, Mapping};
 pub use outbox::Outbox;
 pub use path::{InvalidPath, Path};
-pub use pipeline::{Error, NewEpoch, Parts, Pipeline, Recent, Settings, Tally};
+pub use pipeline::{Error, NewEpoch, Parts, Pipeline, Recent, Settings, State, Tally};
 pub use position::{Epoch, Offset, Partition, Position};
 pub use registry::{Handler, Projected, Registry};
 pub use rejection::Rejection;

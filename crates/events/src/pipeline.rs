@@ -15,7 +15,10 @@ mod tally;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -93,6 +96,29 @@ impl Default for Settings {
     }
 }
 
+/// How far a pipeline has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Looking for its source: the source may not answer, or another process may be reading it.
+    Opening,
+    /// Reading the rows that were there before.
+    Snapshot,
+    /// Following what is committed.
+    Streaming,
+}
+
+impl State {
+    /// In a word, for logs and probes.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Snapshot => "snapshot",
+            Self::Streaming => "streaming",
+        }
+    }
+}
+
 /// Why a pipeline ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -130,6 +156,7 @@ struct Core {
     settings: Settings,
     latency: Latency,
     tally: Tally,
+    state: watch::Sender<State>,
 }
 
 /// A batch on its way, with what belongs to it.
@@ -151,7 +178,14 @@ impl Pipeline {
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
         let (latency, tally) = (Latency::new(), Tally::default());
-        Self { core: Arc::new(Core { parts, settings, latency, tally }) }
+        let (state, _) = watch::channel(State::Opening);
+        Self { core: Arc::new(Core { parts, settings, latency, tally, state }) }
+    }
+
+    /// How far it has come, and what it comes to.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.core.state.subscribe()
     }
 
     /// How long events take.
@@ -206,6 +240,8 @@ impl Pipeline {
         }
         info!(epoch = %adopted.epoch, snapshot = adopted.snapshot, "the pipeline begins");
         core.parts.source.start(snapshot).await?;
+        let state = if snapshot.is_some() { State::Snapshot } else { State::Streaming };
+        core.state.send_replace(state);
         Ok(true)
     }
 

@@ -94,10 +94,18 @@ impl Partition {
         Self(format!("{}_s{pass}", epoch.tag()).into())
     }
 
-    /// What is replayed from the dead letters.
+    /// What is replayed of one dead letter. Each is a partition of its own: letters are replayed in any order, and some
+    /// more than once.
     #[must_use]
-    pub fn replay() -> Self {
-        Self("replay".into())
+    pub fn replay(letter_id: &str) -> Self {
+        let digest = Sha256::digest(letter_id.as_bytes());
+        Self(
+            format!(
+                "replay_{}",
+                digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect::<String>()
+            )
+            .into(),
+        )
     }
 
     /// The text.
@@ -259,5 +267,7 @@ mod tests {
         assert!(at(&old, 1) < at(&old, 2));
         assert_eq!(at(&old, 1).partial_cmp(&at(&new, 2)), None);
         assert_ne!(Partition::snapshot(&epoch("a"), 1), Partition::snapshot(&epoch("a"), 2));
+        assert_ne!(Partition::replay("e1/h"), Partition::replay("e2/h"));
+        assert_eq!(Partition::replay("e1/h").as_str().parse(), Ok(Partition::replay("e1/h")));
     }
 }

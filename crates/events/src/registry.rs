@@ -79,6 +79,12 @@ impl Registry {
         self.handlers.contains_key(event_type)
     }
 
+    /// Whether events of this type have a handler of this name.
+    #[must_use]
+    pub fn has(&self, event_type: &str, handler: &str) -> bool {
+        self.handlers.get(event_type).into_iter().flatten().any(|named| &*named.name == handler)
+    }
+
     /// The types that have handlers, in order.
     #[must_use]
     pub fn event_types(&self) -> Vec<&str> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use streamer_events::{
-    Epoch, Error, NewEpoch, Settings,
+    Change, Epoch, Error, NewEpoch, Pipeline, Settings,
     sink::{Adopted, Ledger as _},
     testing::{Fault, FaultySink, MemoryLog, MemorySink, given},
 };
@@ -23,6 +23,11 @@ fn another() -> Epoch {
 
 fn total_users(sink: &MemorySink) -> Option<i64> {
     sink.document("statistics", "global")?.get("total_users")?.as_int()
+}
+
+/// Whatever the pipeline has done, repetitions too.
+fn done(pipeline: &Pipeline) -> u64 {
+    pipeline.tally().events() + pipeline.tally().again()
 }
 
 /// Long enough for a test to see that something is done, and something is not.
@@ -54,6 +59,26 @@ async fn rows_that_are_older_than_the_log_come_by_a_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_stream_brings_on_the_heels_of_the_snapshot_is_known() {
+    for (batch_events_max, delayed) in [(1000, "apply"), (7, "record"), (7, "apply"), (1, "record")] {
+        let log = MemoryLog::new(given::epoch());
+        (1..=25).for_each(|n| log.lay_under(user(n)));
+        // Committed before the snapshot was taken, and after the slot was made.
+        (1..=25).for_each(|n| log.append(0, Change { may_be_known: true, ..user(n) }));
+        log.append(0, user(26));
+        let plan =
+            move |call: &'static str| (call == delayed).then_some(Fault::Delay(Duration::from_millis(20)));
+        let sink = Arc::new(FaultySink::new(MemorySink::new(), plan));
+        let settings = Settings { batch_events_max, ..settings() };
+        let registry = streamer_events::projections::registry();
+        let pipeline = pipeline_of(log.source(&[0]), sink.clone(), registry, settings);
+        run_until(&pipeline, || log.is_confirmed()).await.expect("ends well");
+        assert_eq!(total_users(sink.inner()), Some(26), "{batch_events_max}, slow to {delayed}");
+        assert_eq!(pipeline.tally().letters(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_interrupted_snapshot_begins_again_and_doubles_nothing() {
     let log = MemoryLog::new(given::epoch());
     (1..=50).for_each(|n| log.lay_under(user(n)));
@@ -61,7 +86,7 @@ async fn an_interrupted_snapshot_begins_again_and_doubles_nothing() {
     let sink = Arc::new(FaultySink::new(MemorySink::new(), slow));
     for interrupted_at in [5, 20, 35] {
         let pipeline = pipeline(log.source(&[0]), sink.clone());
-        kill_when(&pipeline, || pipeline.tally().events() >= interrupted_at).await;
+        kill_when(&pipeline, || done(&pipeline) >= interrupted_at).await;
     }
     run_until(&pipeline(log.source(&[0]), sink.clone()), || log.is_confirmed()).await.expect("ends well");
     assert_eq!(total_users(sink.inner()), Some(51));
@@ -110,7 +135,7 @@ async fn a_resnapshot_applies_what_is_not_known_and_nothing_twice() {
     let registry = streamer_events::projections::registry;
     for interrupted_at in [7, 22] {
         let pipeline = pipeline_of(log.source(&[0]), sink.clone(), registry(), resnapshot());
-        kill_when(&pipeline, || pipeline.tally().events() >= interrupted_at).await;
+        kill_when(&pipeline, || done(&pipeline) >= interrupted_at).await;
     }
     log.append(0, user(32));
     let pipeline = pipeline_of(log.source(&[0]), sink.clone(), registry(), resnapshot());

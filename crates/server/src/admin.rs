@@ -1,6 +1,6 @@
 //! The operators' address: apart from the public one, on loopback unless said otherwise.
 
-mod access;
+pub(crate) mod access;
 mod connections;
 mod page;
 mod query;

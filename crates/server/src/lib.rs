@@ -28,6 +28,7 @@ mod settings;
 mod stream;
 mod tls;
 mod upgrade;
+mod vitals;
 mod wire;
 
 pub use admin::{Admin, AdminSettings};
@@ -39,3 +40,4 @@ pub use listen::bind;
 pub use management::Management;
 pub use settings::Settings;
 pub use tls::{Half, Refreshed, Tls, TlsError};
+pub use vitals::Vitals;

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use streamer_events::Moment;
+use streamer_events::{Moment, Registry};
 use streamer_events_tools::verify::{Counts, Error, Settings, Verified, verify};
 use streamer_service::telemetry;
 use streamer_sink_mongodb::MongoSink;
@@ -34,11 +34,11 @@ pub(crate) struct Arguments {
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Result<ExitCode> {
     let Some(loaded) = arguments.flags.load(&[]) else { return Ok(ExitCode::FAILURE) };
     telemetry::install(&loaded.config.logs)?;
     let settings = settings(arguments, &loaded.config.events)?;
-    let verified = crate::block_on(verify_within(arguments, &settings, &loaded.config.events))?;
+    let verified = crate::block_on(verify_within(arguments, &settings, &loaded.config.events, registry))?;
     print!("{}", table(&verified));
     if let Some(file) = &arguments.json {
         let json = serde_json::to_vec_pretty(&verified)?;
@@ -62,8 +62,9 @@ async fn verify_within(
     arguments: &Arguments,
     settings: &Settings,
     events: &Events,
+    registry: Registry,
 ) -> anyhow::Result<Verified> {
-    let registry = events.registry(Events::shipped())?;
+    let registry = events.registry(registry)?;
     let sink = MongoSink::connect(&events.sink_settings()).await.map_err(Error::from)?;
     let end = Instant::now() + Duration::from_secs(arguments.wait);
     loop {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Core, Error, Prepared, recording::bury, stopped, tally::Recent};
+use super::{Core, Error, Prepared, State, recording::bury, stopped, tally::Recent};
 use crate::{
     batch::Batch,
     event::{Event, Payload},
@@ -115,7 +115,10 @@ fn waited(core: &Core, batch: &Batch, id: crate::event::EventId) -> Event {
 
 fn count(core: &Core, prepared: &Prepared) {
     let now = core.parts.clock.now();
-    let events = || prepared.batch.events.iter().zip(&prepared.taken);
+    // What was read before is not counted again, and took as long as it took then.
+    let events = || {
+        prepared.batch.events.iter().zip(&prepared.taken).filter(|(arrival, _)| arrival.known_at.is_empty())
+    };
     let times = |event: &Event, taken| Times::of(event, taken, now);
     core.latency
         .record(events().map(|(arrival, taken)| (&*arrival.event.event_type, times(&arrival.event, *taken))));
@@ -129,7 +132,8 @@ fn count(core: &Core, prepared: &Prepared) {
             total_micros: total,
         }
     });
-    core.tally.count_events(prepared.batch.events.len(), prepared.batch.writes(), recent.collect());
+    let (recent, new) = (recent.collect(), events().count());
+    core.tally.count_events(new, prepared.batch.events.len() - new, prepared.batch.writes(), recent);
 }
 
 async fn end_snapshot(core: &Core, halt: &CancellationToken) -> Result<Option<()>, Error> {
@@ -140,6 +144,9 @@ async fn end_snapshot(core: &Core, halt: &CancellationToken) -> Result<Option<()
     let Some(Adopted { epoch, snapshot: Some(pass) }) = adopted else { return Ok(Some(())) };
     let over = Adopted { epoch, snapshot: None };
     let adopted = stopped(patience.insist("adopt", || models.adopt(&over)).await)?;
-    info!(pass, "the snapshot is complete");
+    if adopted.is_some() {
+        info!(pass, "the snapshot is complete");
+        core.state.send_replace(State::Streaming);
+    }
     Ok(adopted)
 }

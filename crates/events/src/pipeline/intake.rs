@@ -1,7 +1,7 @@
 //! The first stage: reading, and projecting.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -32,18 +32,22 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let mut prepared = Prepared::default();
     let mut taken = Taken::new();
+    let mut unrecorded = Unrecorded::default();
     loop {
         let room = prepared.room(core);
         tokio::select! {
             biased;
             () = halt.cancelled() => break,
             place = next.reserve(), if !prepared.is_empty() => match place {
-                Ok(place) => place.send(std::mem::take(&mut prepared)),
+                Ok(place) => {
+                    place.send(std::mem::take(&mut prepared));
+                    unrecorded.hand_on();
+                }
                 // The next stage has ended, and says why.
                 Err(_) => return Ok(()),
             },
             reads = core.parts.source.read(room.unwrap_or(NONE)), if room.is_some() => {
-                if take(core, &mut prepared, &mut taken, reads?, halt).await?.is_none() {
+                if take(core, &mut prepared, &mut taken, &mut unrecorded, reads?, halt).await?.is_none() {
                     break;
                 }
             }
@@ -82,11 +86,41 @@ impl Prepared {
 /// The last offset of each partition that was taken in this run.
 type Taken = HashMap<Partition, Offset>;
 
+/// Where events of a snapshot stand that are on their way to the ledger, which does not know them yet: the stream may
+/// bring them before it does. Nearly always empty.
+#[derive(Default)]
+struct Unrecorded(VecDeque<Known>);
+
+impl Unrecorded {
+    /// The batch in hand, the one between the stages, and the one that is being recorded.
+    const BATCHES: usize = 3;
+
+    /// The batch in hand goes on.
+    fn hand_on(&mut self) {
+        if self.0.iter().any(|batch| !batch.is_empty()) {
+            self.0.push_front(Known::new());
+            self.0.truncate(Self::BATCHES);
+        }
+    }
+
+    fn add(&mut self, event: &Event) {
+        if self.0.is_empty() {
+            self.0.push_front(Known::new());
+        }
+        self.0[0].entry(event.id.clone()).or_default().push(event.position.clone());
+    }
+
+    fn positions<'a>(&'a self, id: &'a EventId) -> impl Iterator<Item = &'a Position> {
+        self.0.iter().filter_map(move |batch| batch.get(id)).flatten()
+    }
+}
+
 /// Projects what was read. Nothing if the pipeline is to stop.
 async fn take(
     core: &Core,
     prepared: &mut Prepared,
     taken: &mut Taken,
+    unrecorded: &mut Unrecorded,
     reads: Vec<Read>,
     halt: &CancellationToken,
 ) -> Result<Option<()>, Error> {
@@ -111,15 +145,20 @@ async fn take(
                         if change.may_be_known {
                             maybe_known.push(event.id.clone());
                         }
-                        arrivals.push(event);
+                        arrivals.push((event, change.may_be_known));
                     }
                 }
             }
         }
     }
     let Some(known) = recall(core, &maybe_known, halt).await? else { return Ok(None) };
-    for event in arrivals {
-        project(core, prepared, event, &known, now);
+    for (event, may_be_known) in arrivals {
+        let mut known_at = known.get(&event.id).cloned().unwrap_or_default();
+        if may_be_known {
+            known_at.extend(unrecorded.positions(&event.id).cloned());
+            unrecorded.add(&event);
+        }
+        project(core, prepared, event, known_at, now);
     }
     Ok(Some(()))
 }
@@ -140,13 +179,12 @@ async fn recall(core: &Core, ids: &[EventId], halt: &CancellationToken) -> Resul
     Ok(Some(known))
 }
 
-fn project(core: &Core, prepared: &mut Prepared, event: Event, known: &Known, now: Moment) {
+fn project(core: &Core, prepared: &mut Prepared, event: Event, mut known_at: Vec<Position>, now: Moment) {
     let projected = core.parts.registry.project(&event);
     for (handler, rejection) in projected.rejected {
         let why = Why { handler, document: None, error: rejection.reason, path: rejection.path };
         prepared.letters.push(letter(core, &event, why, now));
     }
-    let mut known_at = known.get(&event.id).cloned().unwrap_or_default();
     known_at.retain(|position| *position != event.position);
     prepared.taken.push(now);
     prepared.batch.add(Arrival { event: Arc::new(event), known_at: known_at.into() }, projected.writes);

@@ -16,6 +16,8 @@ use crate::clock::Moment;
 pub struct Tally {
     /// Events that are done.
     pub(super) events: AtomicU64,
+    /// Events that were read before, and came again.
+    pub(super) again: AtomicU64,
     /// Writes of their handlers.
     pub(super) writes: AtomicU64,
     /// Changes that are no events: other tables, updates, deletes.
@@ -46,10 +48,16 @@ impl Recent {
 }
 
 impl Tally {
-    /// Events that are done.
+    /// Events that are done, without those that came [`again`](Self::again).
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events.load(Ordering::Relaxed)
+    }
+
+    /// Events that were read before and came again, at another position: around a snapshot.
+    #[must_use]
+    pub fn again(&self) -> u64 {
+        self.again.load(Ordering::Relaxed)
     }
 
     /// Writes that their handlers wanted.
@@ -88,11 +96,15 @@ impl Tally {
     }
 
     /// `recent` comes with the newest first.
-    pub(super) fn count_events(&self, events: usize, writes: usize, recent: Vec<Recent>) {
+    pub(super) fn count_events(&self, events: usize, again: usize, writes: usize, recent: Vec<Recent>) {
         self.events.fetch_add(events as u64, Ordering::Relaxed);
+        self.again.fetch_add(again as u64, Ordering::Relaxed);
         self.writes.fetch_add(writes as u64, Ordering::Relaxed);
         metrics::counter!("streamer_events_total").increment(events as u64);
-        metrics::histogram!("streamer_events_batch_size").record(events as f64);
+        if again > 0 {
+            metrics::counter!("streamer_events_again_total").increment(again as u64);
+        }
+        metrics::histogram!("streamer_events_batch_size").record((events + again) as f64);
         let mut known = self.recent.lock();
         for event in recent.into_iter().rev() {
             known.push_front(event);

@@ -40,17 +40,27 @@ pub(super) async fn operator(State(shared): State<Arc<Shared>>, request: Request
 
 /// Refuses calls under a host name that is not ours.
 pub(super) async fn host(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    if is_allowed_host(&request, &shared.settings.allowed_hosts) {
+        return next.run(request).await;
+    }
+    foreign_host()
+}
+
+/// Whether the request names a loopback address or one of these: a page of another site cannot call us by a name of
+/// its own.
+pub(crate) fn is_allowed_host(request: &Request, allowed_hosts: &[String]) -> bool {
     let named = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
     let host = named.and_then(|value| value.parse::<Authority>().ok());
-    let allowed = host.is_some_and(|host| {
+    host.is_some_and(|host| {
         let host = host.host().trim_matches(['[', ']']);
         host.eq_ignore_ascii_case("localhost")
             || host.parse::<IpAddr>().is_ok()
-            || shared.settings.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
-    });
-    if allowed {
-        return next.run(request).await;
-    }
+            || allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    })
+}
+
+/// What whoever calls under another name is told.
+pub(crate) fn foreign_host() -> Response {
     let foreign = "this host name is not allowed here: add it to admin.allowed_hosts";
     answer::error(ErrorBody::new(ErrorCode::Forbidden, foreign))
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use streamer_events::{Backoff, NewEpoch, Registry, projections};
+use streamer_events::{Backoff, NewEpoch, Registry};
 use streamer_service::config::Mistakes;
 use streamer_source_postgres::{Server, Tls};
 
@@ -110,11 +110,6 @@ impl Events {
             let handler = handler.with_context(|| format!("events.mappings.{name}"))?;
             Ok(registry.on(&mapping.event_type, name, handler))
         })
-    }
-
-    /// What ships, without what the configuration adds.
-    pub(crate) fn shipped() -> Registry {
-        projections::registry()
     }
 
     fn backoff(&self) -> Backoff {

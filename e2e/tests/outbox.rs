@@ -1,0 +1,9 @@
+//! From an outbox in a real PostgreSQL to read models, by `streamer events`.
+
+mod bed;
+mod letters;
+mod mapping;
+mod running;
+mod settings;
+mod setup;
+mod slots;

@@ -1,0 +1,52 @@
+//! Handlers by configuration alone.
+
+use serde_json::json;
+use streamer_e2e::patience::until;
+
+use super::bed::{Place, Told, id};
+
+const MAPPINGS: &str = r#"
+[events.mappings.orders]
+event_type = "OrderPlaced"
+collection = "orders"
+fields = { total = "total", "customer.name" = "by.name" }
+
+[events.mappings.paid]
+event_type = "OrderPaid"
+collection = "orders"
+action = "set"
+fields = { paid = "amount" }
+
+[events.mappings.gone]
+event_type = "OrderRemoved"
+collection = "orders"
+action = "delete"
+"#;
+
+#[tokio::test]
+async fn a_mapping_makes_changes_and_removes_documents() {
+    let Some(place) = Place::open().await else { return };
+    std::fs::write(place.folder.path().join("streamer.toml"), MAPPINGS).expect("written");
+    let processor = place.streaming().await;
+    place
+        .commit(&[
+            // Before it is made: it waits.
+            Told("OrderPaid", 1, json!({ "amount": 9 })),
+            Told("OrderPlaced", 1, json!({ "total": 9, "by": { "name": "Ada" }, "secret": true })),
+            Told("OrderPlaced", 2, json!({ "total": 3 })),
+            Told("OrderRemoved", 2, json!({})),
+            Told("UserCreated", 3, json!({ "email": "a@example.com" })),
+        ])
+        .await;
+    let paid = async || {
+        let order = place.document("orders", &id(1)).await?;
+        (order["paid"] == 9).then_some(order)
+    };
+    let order = until("the order", paid).await;
+    assert_eq!((&order["total"], &order["customer"]), (&json!(9), &json!({ "name": "Ada" })));
+    assert_eq!(order.get("secret"), None);
+    let removed = async || (place.document("orders", &id(2)).await?["_deleted"] == true).then_some(());
+    until("the removal", removed).await;
+    place.await_users(1).await;
+    let _ = processor.stop().await;
+}
