@@ -11,6 +11,7 @@ mod content;
 mod differences;
 mod documents;
 mod events;
+mod ledger;
 mod models;
 mod outbox;
 mod statistics;
@@ -30,6 +31,7 @@ pub use documents::Documents;
 pub use statistics::Statistic;
 
 use events::Recount;
+use ledger::Ledger;
 use models::Models;
 use outbox::{Lookup, Rows};
 
@@ -157,8 +159,9 @@ pub async fn verify(settings: &Settings, sink: &MongoSink, registry: &Registry) 
     let mut findings = Findings::default();
     let mut rows = Rows::open(settings).await?;
     let window = rows.window();
+    let mut ledger = Ledger::open(&models).await?;
     while let Some(batch) = rows.next().await? {
-        events::compare(batch, &models, registry, &mut findings).await?;
+        events::compare(batch, &mut ledger, &models, registry, &mut findings).await?;
     }
     let unreadable = rows.close().await;
     events::compare_unreadable(unreadable, &models, &mut findings).await?;

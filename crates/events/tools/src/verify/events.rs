@@ -8,7 +8,7 @@ use streamer_events::{
     projections::ACTIVITIES,
 };
 
-use super::{Error, Findings, Kind, content, models::Models};
+use super::{Error, Findings, Kind, content, ledger::Ledger, models::Models};
 
 /// An event, and what became of it.
 struct Claim {
@@ -46,6 +46,7 @@ const READER: &str = "outbox";
 /// Compares a batch of events with the documents, the ledger and the dead letters.
 pub(super) async fn compare(
     events: Vec<Event>,
+    ledger: &mut Ledger,
     models: &Models<'_>,
     registry: &Registry,
     findings: &mut Findings,
@@ -55,10 +56,7 @@ pub(super) async fn compare(
         note_removals(claim, findings);
     }
     let ids: Vec<EventId> = claims.iter().map(|claim| claim.event.id.clone()).collect();
-    let mut known: HashMap<EventId, Vec<Position>> = HashMap::new();
-    for (id, position) in models.recall(&ids).await? {
-        known.entry(id).or_default().push(position);
-    }
+    let mut known = ledger.find(&ids, models).await?;
     for claim in &mut claims {
         claim.positions = known.remove(&claim.event.id).unwrap_or_default();
     }
@@ -203,7 +201,13 @@ async fn judge_documents(
         let mut documents = models.documents(&collection, &ids).await?;
         while let Some((id, document)) = documents.next().await? {
             for (number, at) in by_id.remove(&id).unwrap_or_default() {
-                judge(&mut claims[number], at, &document, findings);
+                let claim = &mut claims[number];
+                if !claim.is_covered(&document) {
+                    // It may have been taken more than once, and applied at another place than the first.
+                    let places = models.recall(std::slice::from_ref(&claim.event.id)).await?;
+                    claim.positions = places.into_iter().map(|(_, position)| position).collect();
+                }
+                judge(claim, at, &document, findings);
             }
         }
         for (id, writes) in by_id {

@@ -7,7 +7,11 @@ use mongodb::{
     Cursor, Database,
     bson::{Bson, Document as Bsons, doc},
 };
-use streamer_events::{Document, EventId, Position, apply::ID, sink::Ledger as _};
+use streamer_events::{
+    Document, EventId, Position,
+    apply::{ID, PENDING},
+    sink::Ledger as _,
+};
 use streamer_sink_mongodb::{DEAD_LETTERS, MongoSink, from_bson};
 
 use super::{Error, Settings};
@@ -114,14 +118,21 @@ impl<'a> Models<'a> {
         Ok(Stream { cursor, timeout: self.timeout })
     }
 
+    /// All documents, as the database has them.
+    pub(super) async fn unordered(&self, collection: &str) -> Result<Stream, Error> {
+        self.find(collection, doc! {}, None).await
+    }
+
     /// Which of these ids have a document that was made.
     pub(super) async fn existing(&self, collection: &str, ids: &[String]) -> Result<HashSet<String>, Error> {
         let mut existing = HashSet::new();
         for part in ids.chunks(1000) {
-            let filter = doc! { ID: { "$in": part }, "_pending": { "$exists": false } };
-            let mut found = self.find(collection, filter, Some(doc! { ID: 1 })).await?;
-            while let Some((id, _)) = found.next().await? {
-                existing.insert(id);
+            let filter = doc! { ID: { "$in": part } };
+            let mut found = self.find(collection, filter, Some(doc! { "_pending.event": 1 })).await?;
+            while let Some((id, document)) = found.next().await? {
+                if !document.contains(PENDING) {
+                    existing.insert(id);
+                }
             }
         }
         Ok(existing)
@@ -133,6 +144,9 @@ impl<'a> Models<'a> {
         collection: &str,
         events: &[String],
     ) -> Result<Vec<(String, String)>, Error> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
         let filter = doc! { "metadata.source_event_id": { "$in": events } };
         let shown = doc! { "metadata.source_event_id": 1 };
         let mut found = self.find(collection, filter, Some(shown)).await?;
