@@ -50,6 +50,12 @@ impl Shell {
         self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
 
+    /// The value of a variable that was set.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Lets what is run have no more than so many files open.
     #[must_use]
     pub fn open_files(mut self, max: Option<u32>) -> Self {

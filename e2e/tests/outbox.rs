@@ -7,3 +7,4 @@ mod running;
 mod settings;
 mod setup;
 mod slots;
+mod topics;

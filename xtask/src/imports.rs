@@ -24,6 +24,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-sink-mongodb", &["streamer-events"]),
     // Around the pipeline: what writes its outbox, and what looks into both of its ends.
     ("streamer-events-tools", &["streamer-events", "streamer-sink-mongodb", "streamer-source-postgres"]),
+    // The one adapter between the two halves.
+    ("streamer-sink-topics", &["streamer-engine", "streamer-events", "streamer-protocol"]),
     // Starts real servers; for tests, benchmarks and the demonstration.
     ("streamer-servers", &[]),
     ("streamer-server", &["streamer-auth", "streamer-engine", "streamer-protocol"]),
@@ -53,6 +55,7 @@ const LIBRARIES: &[&str] = &[
     "streamer-server",
     "streamer-service",
     "streamer-sink-mongodb",
+    "streamer-sink-topics",
     "streamer-source-postgres",
     "streamer-store-sqlite",
 ];

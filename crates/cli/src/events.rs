@@ -3,6 +3,7 @@
 //! Exit codes: 0 when it is done, 1 when something is to be mended first (which is said), 2 when the command line cannot
 //! be read.
 
+mod beside;
 mod figures;
 mod flags;
 mod load;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use streamer_events::Registry;
 
+pub(crate) use beside::Beside;
 pub(crate) use flags::Flags;
 
 /// What to do with the events.

@@ -28,6 +28,7 @@ use crate::{
     Application,
     certificate::Certificate,
     config::{Config, Sources},
+    events::Beside,
     faults, open_files,
     remote::Urls,
     threads::HandlerThreads,
@@ -99,13 +100,17 @@ pub(crate) fn command(arguments: &Arguments, application: Application) -> anyhow
             return Ok(ExitCode::FAILURE);
         }
     };
-    let (routes, _) = application.parts();
-    crate::block_on(serve(loaded, routes, arguments.ready_file.as_deref()))?;
+    crate::block_on(serve(loaded, application, arguments.ready_file.as_deref()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Serves until a signal says stop. Every mistake in the configuration was reported before.
-async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>) -> anyhow::Result<()> {
+async fn serve(
+    loaded: Loaded<Config>,
+    application: Application,
+    ready_file: Option<&Path>,
+) -> anyhow::Result<()> {
+    let (routes, registry) = application.parts();
     let config = &loaded.config;
     faults::arm()?;
     telemetry::install(&config.logs)?;
@@ -145,7 +150,8 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
     if config.management.is_public() {
         door = door.with_management(management.clone());
     }
-    let admin = admin(&loaded, &engine, &hub, &door, &metrics)?;
+    let events = Beside::new(&config.events, registry, &engine)?;
+    let admin = admin(&loaded, &engine, &hub, &door, shown(&metrics, events.as_ref()))?;
 
     let addresses = Addresses { listen, admin: admin.as_ref().map(|(_, address, _)| *address) };
     if let Some(file) = ready_file {
@@ -162,6 +168,9 @@ async fn serve(loaded: Loaded<Config>, routes: Router, ready_file: Option<&Path>
         door.accept(listener, stop, linger).await;
         anyhow::Ok(())
     });
+    if let Some(events) = events {
+        tasks.spawn("events", move |stop| events.run(stop));
+    }
     let workers = engine.clone();
     tasks.spawn("workers", move |stop| async move {
         workers.work(stop, drain_timeout / 2).await;
@@ -215,12 +224,20 @@ pub(crate) fn bind(setting: &str, address: &str) -> anyhow::Result<TcpListener> 
     bound.with_context(|| format!("{setting} {address} cannot be listened on"))
 }
 
+type Shown = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// All metrics, those of the events too.
+fn shown(metrics: &Metrics, events: Option<&Beside>) -> Shown {
+    let (metrics, of_events) = (metrics.clone(), events.map(Beside::metrics));
+    Arc::new(move || metrics.render() + &of_events.as_ref().map_or_else(String::new, |shown| shown()))
+}
+
 fn admin(
     loaded: &Loaded<Config>,
     engine: &Engine,
     hub: &Hub,
     door: &Door,
-    metrics: &Metrics,
+    metrics: Shown,
 ) -> anyhow::Result<Option<(Admin, SocketAddr, TcpListener)>> {
     let config = &loaded.config.admin;
     if !config.enabled {
@@ -228,13 +245,12 @@ fn admin(
     }
     let listener = bind("admin.address", &config.address)?;
     let address = listener.local_addr()?;
-    let metrics = metrics.clone();
     let token = config.operators_token();
     let token = token.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))?;
     let settings = AdminSettings {
         token,
         allowed_hosts: config.allowed_hosts.clone(),
-        metrics: Arc::new(move || metrics.render()),
+        metrics,
         configuration: serde_json::to_value(loaded.sources())?,
     };
     let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), settings);

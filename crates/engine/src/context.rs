@@ -8,10 +8,9 @@ use streamer_protocol::{Action, ErrorCode, Json, Published, RequestId, TenantId,
 
 use crate::{
     Failure,
-    engine::publish,
+    engine::publish_one,
     run::{Run, too_large},
     store::{ArtifactId, ErrorKind, NewArtifact, TopicKey},
-    topics::Publication,
 };
 
 /// A handler's view of the request that it runs. Cheap to clone.
@@ -128,8 +127,8 @@ impl Context {
         let topic = Topic::parse(topic).map_err(Failure::retry)?;
         let key = TopicKey::new(self.run.key.tenant.clone(), topic);
         let data = Json::of(data).map_err(Failure::retry)?;
-        match publish(&self.run.core, Publication { key, data, source: None }).await {
-            Ok(published) => Ok(published.expect("only a source's are dropped")),
+        match publish_one(&self.run.core, key, data).await {
+            Ok(published) => Ok(published),
             Err(error) if error.code == ErrorCode::PayloadTooLarge => {
                 Err(Failure::reject(error.message).code(error.code))
             }

@@ -25,10 +25,9 @@ use crate::{
     session::{Caller, Credentials, Session},
     store::{
         self, Cancelled, ConnectionFilter, ConnectionRecord, EntryBody, ErrorKind, GivenUp, Outcome, Page,
-        PageQuery, Record, RequestFilter, RequestKey, SharedStore, SourcePosition, Summary, TopicKey, Usage,
-        WorkerId,
+        PageQuery, Record, RequestFilter, RequestKey, SharedStore, Summary, TopicKey, Usage, WorkerId,
     },
-    topics::{self, Publication, Topics},
+    topics::{self, Publication, Sourced, Topics},
     worker,
 };
 
@@ -308,20 +307,26 @@ impl Engine {
     /// Publishes a message as the server: to any topic but a request's. The answer comes once the message is as safe
     /// as the topic's history promises, and is on its way to all who follow.
     pub async fn publish(&self, key: &TopicKey, data: Json) -> Result<Published, ErrorBody> {
-        let published = publish(&self.core, Publication { key: key.clone(), data, source: None }).await?;
-        Ok(published.expect("only a source's are dropped"))
+        publish_one(&self.core, key.clone(), data).await
     }
 
-    /// Publishes a message of a source that may repeat itself: `None` if it was published to this topic before, by
-    /// the source's position. A durable topic remembers that for as long as it is remembered itself, others for as
-    /// long as they live in this process.
+    /// Publishes messages of a source that may repeat itself, in their order: `None` for those that were published to
+    /// this topic before, by the source's positions. A durable topic remembers that for as long as it is remembered
+    /// itself, others for as long as they live in this process. After an error some of them may be published, the
+    /// first ones; the whole may be repeated.
     pub async fn publish_from(
         &self,
         key: &TopicKey,
-        data: Json,
-        source: SourcePosition,
-    ) -> Result<Option<Published>, ErrorBody> {
-        publish(&self.core, Publication { key: key.clone(), data, source: Some(source) }).await
+        messages: Vec<Sourced>,
+    ) -> Result<Vec<Option<Published>>, ErrorBody> {
+        let messages = messages.into_iter().map(Into::into).collect();
+        publish(&self.core, Publication { key: key.clone(), messages }).await
+    }
+
+    /// The largest message that a topic takes, in bytes of its data.
+    #[must_use]
+    pub fn topic_message_bytes_max(&self) -> usize {
+        self.core.topics.settings().message_bytes_max
     }
 
     /// Who is on a topic, by this process's knowledge.
@@ -404,10 +409,13 @@ fn page_refusal(core: &Core, e: &store::Error, cursor_at: &str) -> ErrorBody {
     }
 }
 
-pub(crate) async fn publish(
-    core: &Arc<Core>,
-    publication: Publication,
-) -> Result<Option<Published>, ErrorBody> {
+/// Publishes a message of nobody who repeats it.
+pub(crate) async fn publish_one(core: &Arc<Core>, key: TopicKey, data: Json) -> Result<Published, ErrorBody> {
+    let published = publish(core, Publication::of(key, data)).await?;
+    Ok(published.into_iter().next().flatten().expect("only a source's are dropped"))
+}
+
+async fn publish(core: &Arc<Core>, publication: Publication) -> Result<Vec<Option<Published>>, ErrorBody> {
     if publication.key.topic.request().is_some() {
         let message = "a request's topic carries its log, and nothing else";
         return Err(ErrorBody::new(ErrorCode::Forbidden, message));

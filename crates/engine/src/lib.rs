@@ -57,5 +57,5 @@ pub use sender::{Broadcast, ConnectionHealth, SendError, Sender};
 pub use session::{Caller, Credentials, Session};
 pub use settings::Settings;
 pub use streamer_protocol as protocol;
-pub use topics::{HistoryRule, Rights, TopicSettings};
+pub use topics::{HistoryRule, Rights, Sourced, TopicSettings};
 pub use view::RequestView;

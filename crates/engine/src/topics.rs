@@ -42,6 +42,7 @@ use tokio::sync::OwnedMutexGuard;
 pub(crate) use action::{presence, publish, subscribe, unsubscribe};
 pub(crate) use leave::{forget, keep_to_rights};
 pub(crate) use presence::present;
+pub use publish::Sourced;
 pub(crate) use publish::{Publication, publish as publish_message};
 pub use rights::Rights;
 pub use settings::{HistoryRule, TopicSettings};

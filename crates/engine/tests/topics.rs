@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use streamer_engine::{
-    Context, Failure, HistoryRule, Rights, Router, Settings, TopicSettings,
+    Context, Failure, HistoryRule, Rights, Router, Settings, Sourced, TopicSettings,
     protocol::{History, Json, TenantId, Topic},
     store::{SourcePosition, TopicKey},
 };
@@ -368,19 +368,60 @@ async fn what_a_source_repeats_is_published_once() {
         let node = alone();
         let ada = node.connect("a", "ada").await;
         ada.subscribe_to(topic).await;
-        let publish = async |partition: &str, place| {
+        let publish = async |partition: &str, place, known: &[(&str, (u64, u64))]| {
             let source = SourcePosition { partition: partition.into(), place };
             let data = Json::from(json!([partition, place.0, place.1]));
-            let published = node.engine.publish_from(&key(topic), data, source).await.expect("published");
-            published.map(|published| published.offset)
+            let message = Sourced { data, source, known_at: known_at(known) };
+            let published = node.engine.publish_from(&key(topic), vec![message]).await.expect("published");
+            published.into_iter().next().expect("one answer").map(|published| published.offset)
         };
-        assert_eq!(publish("p", (5, 0)).await, Some(1));
-        assert_eq!(publish("p", (5, 1)).await, Some(2));
-        assert_eq!(publish("p", (5, 0)).await, None);
-        assert_eq!(publish("q", (5, 0)).await, Some(3));
-        assert_eq!(publish("p", (4, 9)).await, None);
-        assert_eq!(publish("p", (6, 0)).await, Some(4));
+        assert_eq!(publish("p", (5, 0), &[]).await, Some(1));
+        assert_eq!(publish("p", (5, 1), &[]).await, Some(2));
+        assert_eq!(publish("p", (5, 0), &[]).await, None);
+        assert_eq!(publish("q", (5, 0), &[]).await, Some(3));
+        assert_eq!(publish("p", (4, 9), &[]).await, None);
+        // Read again elsewhere, as by a snapshot: known by where it stood before.
+        assert_eq!(publish("s", (1, 0), &[("p", (5, 1))]).await, None);
+        assert_eq!(publish("s", (2, 0), &[("p", (5, 2)), ("gone", (1, 0))]).await, Some(4));
+        assert_eq!(publish("p", (6, 0), &[]).await, Some(5));
         let heard = ada.events_until(json!(["p", 6, 0])).await;
-        assert_eq!(heard.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [1, 2, 3, 4], "{topic}");
+        assert_eq!(heard.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [1, 2, 3, 4, 5], "{topic}");
+    }
+}
+
+fn known_at(places: &[(&str, (u64, u64))]) -> Vec<SourcePosition> {
+    let known = places
+        .iter()
+        .map(|(partition, place)| SourcePosition { partition: (*partition).into(), place: *place });
+    known.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_messages_of_a_source_keep_their_order_within_few_appends() {
+    for topic in ["none.a", "memory.a", "durable.a"] {
+        let node = alone();
+        let ada = node.connect("a", "ada").await;
+        ada.subscribe_to(topic).await;
+        let batch = |range: std::ops::RangeInclusive<u64>| {
+            let message = |n| Sourced {
+                data: Json::from(json!(n)),
+                source: SourcePosition { partition: "p".into(), place: (n, 0) },
+                known_at: Vec::new(),
+            };
+            range.map(message).collect::<Vec<_>>()
+        };
+        let offsets = async |range| {
+            let published = node.engine.publish_from(&key(topic), batch(range)).await.expect("published");
+            published.into_iter().map(|published| published.map(|p| p.offset)).collect::<Vec<_>>()
+        };
+        // More than goes into one append.
+        assert_eq!(offsets(1..=600).await, (1..=600).map(Some).collect::<Vec<_>>(), "{topic}");
+        let again = (400..=601).map(|n| (n == 601).then_some(n)).collect::<Vec<_>>();
+        assert_eq!(offsets(400..=601).await, again, "{topic}");
+        let heard = ada.events_until(json!(601)).await;
+        assert_eq!(
+            heard.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(),
+            (1..=601).collect::<Vec<_>>()
+        );
     }
 }

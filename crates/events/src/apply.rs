@@ -74,6 +74,8 @@ pub enum Refusal {
     Duplicate(String),
     /// The database does not take it.
     Invalid(String),
+    /// It cannot be told to anybody.
+    Unpublishable(String),
 }
 
 impl fmt::Display for Refusal {
@@ -92,6 +94,7 @@ impl fmt::Display for Refusal {
             Self::TooLarge => f.write_str("the document would be larger than the database takes"),
             Self::Duplicate(index) => write!(f, "another document has the same value in index {index}"),
             Self::Invalid(why) => write!(f, "the database does not take it: {why}"),
+            Self::Unpublishable(why) => write!(f, "cannot be published: {why}"),
         }
     }
 }

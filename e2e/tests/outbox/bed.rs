@@ -16,6 +16,7 @@ use streamer_e2e::{
     command::Shell,
     http::{self, Answer},
     patience::{until, within},
+    server::Setup,
 };
 use streamer_servers::{
     mongodb::Mongodb,
@@ -81,6 +82,22 @@ impl Place {
         let place = Self::bare().await?;
         let _ = place.shell.run(["events", "setup"]).await.succeeded();
         Some(place)
+    }
+
+    /// A server that does a processor's work too.
+    pub(crate) fn server(&self) -> Setup {
+        let variable = |name| self.shell.value(name).expect("is set");
+        crate::server()
+            .set("events.enabled", true)
+            .set("events.restart_interval_s", 1)
+            .set("events.postgres.host", "127.0.0.1")
+            .set("events.postgres.port", self.cluster.port())
+            .set("events.postgres.database", &self.database)
+            .set("events.postgres.user", USER)
+            .set("events.postgres.password", PASSWORD)
+            .set("events.postgres.slot", format!("slot_{}", self.database))
+            .set("events.mongodb.uri", variable("MONGODB_URI"))
+            .set("events.mongodb.database", &self.database)
     }
 
     /// Runs SQL.

@@ -14,6 +14,8 @@ use streamer_service::config::{Millis, Seconds, Secret};
 pub(crate) struct Events {
     /// Whether `streamer serve` does the work of `streamer events run` too, in the same process.
     pub(crate) enabled: bool,
+    /// How long `streamer serve` waits before it tries again after events could not go on, which a person must mend.
+    pub(crate) restart_interval_s: Seconds,
     /// At most so many events are applied at once. For `streamer events`, also read from BATCH_SIZE.
     pub(crate) batch_events_max: usize,
     /// No more events are applied at once than have about so many bytes.
@@ -41,6 +43,8 @@ pub(crate) struct Events {
     pub(crate) outbox: Outbox,
     /// Where the read models are.
     pub(crate) mongodb: MongoDb,
+    /// Every event as a message of a live topic, where `streamer serve` does the work.
+    pub(crate) topics: Topics,
     /// Handlers by configuration, beside those that ship, by names of your choice: each makes documents of a collection
     /// out of the events of one type.
     pub(crate) mappings: BTreeMap<String, Mapping>,
@@ -51,6 +55,7 @@ impl Default for Events {
         let pipeline = streamer_events::Settings::default();
         Self {
             enabled: false,
+            restart_interval_s: Seconds(30),
             batch_events_max: pipeline.batch_events_max,
             batch_bytes_max: pipeline.batch_bytes_max,
             retry_base_ms: millis(pipeline.backoff.base),
@@ -64,6 +69,7 @@ impl Default for Events {
             postgres: Postgres::default(),
             outbox: Outbox::default(),
             mongodb: MongoDb::default(),
+            topics: Topics::default(),
             mappings: BTreeMap::new(),
         }
     }
@@ -260,6 +266,27 @@ pub(crate) fn hosts(uri: &str) -> String {
     let hosts = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts);
     let hosts = hosts.split(['/', '?', '#']).next().unwrap_or_default();
     format!("{scheme}://{hosts}")
+}
+
+/// Every event as a message of a live topic.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Topics {
+    /// Whether there are any. Who may subscribe, and that nobody else publishes there, is for the tokens to say.
+    pub(crate) enabled: bool,
+    /// The topic's name, with {aggregate_type}, {aggregate_id} and {event_type} for what the event is about.
+    pub(crate) template: String,
+    /// The tenant whose topics they are.
+    pub(crate) tenant: Option<String>,
+    /// Where in the payload the event's tenant stands instead, with dots. An event without one is a dead letter.
+    pub(crate) tenant_field: Option<String>,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        let template = streamer_sink_topics::Template::default().to_string();
+        Self { enabled: false, template, tenant: None, tenant_field: None }
+    }
 }
 
 /// Makes documents of a collection out of the events of one type.

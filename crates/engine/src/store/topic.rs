@@ -18,7 +18,8 @@ pub trait TopicLog: Send + Sync {
     /// returns. A topic that is not there begins by [`Append::life`].
     ///
     /// A message with a [`SourcePosition`] at or below that of an earlier one of the same partition, to the same
-    /// topic, is dropped: its offset is `None`.
+    /// topic, is dropped: its offset is `None`. So is one of which another place is covered in that way
+    /// ([`NewMessage::known_at`]); its own counts as reached all the same.
     ///
     /// Safe to repeat: the call whose id is that of the topic's newest append changes nothing and is answered as
     /// that one was. [`ErrorKind::Full`](super::ErrorKind::Full) when a quota was used up before; nothing is done
@@ -85,6 +86,8 @@ pub struct NewMessage {
     pub at: Timestamp,
     /// Where it comes from, if from a source that may repeat itself.
     pub source: Option<SourcePosition>,
+    /// Where else it stood before, in that source or in a former life of it. Empty for nearly all.
+    pub known_at: Vec<SourcePosition>,
 }
 
 /// How far a source has come.

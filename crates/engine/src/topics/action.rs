@@ -7,10 +7,7 @@ use streamer_protocol::{
     Topic, Unsubscribed,
 };
 
-use super::{
-    leave::leave, presence::present, publish::Publication, publish::publish as publish_to,
-    subscribe::subscribe as subscribe_to,
-};
+use super::{leave::leave, presence::present, publish::publish_one, subscribe::subscribe as subscribe_to};
 use crate::{
     Frame,
     builtin::{Resumed, follow, response},
@@ -76,9 +73,8 @@ pub(crate) async fn publish(
     if let Some(error) = refused {
         return Some(core.error(Some(id), error));
     }
-    let publication = Publication { key: session.caller.topic(topic), data, source: None };
-    Some(match publish_to(&core, publication).await {
-        Ok(published) => response(&core, &id, &published.expect("only a source's are dropped")),
+    Some(match publish_one(&core, session.caller.topic(topic), data).await {
+        Ok(published) => response(&core, &id, &published),
         Err(error) => core.error(Some(id), error),
     })
 }

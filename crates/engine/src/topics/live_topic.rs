@@ -143,13 +143,17 @@ impl State {
         (kept_from - 1, Some(lost))
     }
 
-    /// Notes how far a source has come. False if it had come as far before.
-    pub(super) fn advance(&mut self, source: &SourcePosition) -> bool {
-        let before = self.sources.get(&source.partition);
-        if before.is_some_and(|before| source.place <= *before) {
+    /// Notes how far a source has come. False if it had come as far before, or the message is known by another place.
+    pub(super) fn advance(&mut self, source: &SourcePosition, known_at: &[SourcePosition]) -> bool {
+        if self.covers(source) {
             return false;
         }
+        let is_known = known_at.iter().any(|place| self.covers(place));
         self.sources.insert(Arc::clone(&source.partition), source.place);
-        true
+        !is_known
+    }
+
+    fn covers(&self, source: &SourcePosition) -> bool {
+        self.sources.get(&source.partition).is_some_and(|before| source.place <= *before)
     }
 }

@@ -66,29 +66,52 @@ impl Outbox {
     }
 }
 
-/// Stores a message and tells it to all who follow.
+/// Stores messages and tells them to all who follow.
 pub(super) async fn store(
     core: &Arc<Core>,
     key: &TopicKey,
-    message: NewMessage,
-) -> Result<Option<Published>, ErrorBody> {
+    messages: Vec<NewMessage>,
+) -> Result<Vec<Option<Published>>, ErrorBody> {
+    // One by one they would take a commit each; all at once there may be no room for them.
+    let piece = core.topics.settings().publish_depth_max.clamp(1, APPEND_MAX);
+    let mut answers = Vec::with_capacity(messages.len());
+    let mut messages = messages.into_iter().peekable();
+    while messages.peek().is_some() {
+        answers.extend(store_piece(core, key, messages.by_ref().take(piece).collect()).await?);
+    }
+    Ok(answers)
+}
+
+async fn store_piece(
+    core: &Arc<Core>,
+    key: &TopicKey,
+    messages: Vec<NewMessage>,
+) -> Result<Vec<Option<Published>>, ErrorBody> {
     let answered = loop {
         let topic = core.topics.find_or_begin(core, key)?;
         let mut outbox = topic.outbox.lock();
         if outbox.closed {
             continue;
         }
-        if outbox.waiting.len() >= core.topics.settings().publish_depth_max {
+        if outbox.waiting.len() + messages.len() > core.topics.settings().publish_depth_max {
             return Err(core.overloaded("too many messages wait for this topic: try again later"));
         }
-        let (answer, answered) = oneshot::channel();
-        outbox.waiting.push_back(Waiting { message, answer });
+        let mut answered = Vec::with_capacity(messages.len());
+        for message in messages {
+            let (answer, told) = oneshot::channel();
+            outbox.waiting.push_back(Waiting { message, answer });
+            answered.push(told);
+        }
         if !std::mem::replace(&mut outbox.attended, true) {
             core.spawn(attend(Arc::clone(core), Arc::clone(&topic)));
         }
         break answered;
     };
-    answered.await.unwrap_or_else(|_| Err(failed(core, &ErrorKind::Closed.into())))
+    let mut answers = Vec::with_capacity(answered.len());
+    for told in answered {
+        answers.push(told.await.unwrap_or_else(|_| Err(failed(core, &ErrorKind::Closed.into())))?);
+    }
+    Ok(answers)
 }
 
 /// Stores what waits, until nothing does. In a task of its own: whoever published may go away, but what was stored

@@ -10,43 +10,88 @@ use crate::{
     store::{NewMessage, SourcePosition, TopicKey},
 };
 
-/// A message to publish.
+/// Messages to publish, in their order.
 pub(crate) struct Publication {
     /// Where.
     pub(crate) key: TopicKey,
     /// What.
-    pub(crate) data: Json,
-    /// Where it comes from, if from a source that may repeat itself.
-    pub(crate) source: Option<SourcePosition>,
+    pub(crate) messages: Vec<Message>,
 }
 
-/// Publishes a message: the answer comes once it is as safe as its topic promises, and is on its way to all who
-/// follow. `None` if its source has published it before.
+/// One of them.
+pub(crate) struct Message {
+    /// What.
+    data: Json,
+    /// Where it comes from, if from a source that may repeat itself.
+    source: Option<SourcePosition>,
+    /// Where else it stood before.
+    known_at: Vec<SourcePosition>,
+}
+
+/// A message of a source that may repeat itself.
+#[derive(Debug, Clone)]
+pub struct Sourced {
+    /// What.
+    pub data: Json,
+    /// Where it stands in its source.
+    pub source: SourcePosition,
+    /// Where else it stood before, in that source or in a former life of it. Empty for nearly all.
+    pub known_at: Vec<SourcePosition>,
+}
+
+impl From<Sourced> for Message {
+    fn from(Sourced { data, source, known_at }: Sourced) -> Self {
+        Self { data, source: Some(source), known_at }
+    }
+}
+
+impl Publication {
+    /// One message of nobody who repeats it.
+    pub(crate) fn of(key: TopicKey, data: Json) -> Self {
+        Self { key, messages: vec![Message { data, source: None, known_at: Vec::new() }] }
+    }
+}
+
+/// Publishes a message of nobody who repeats it. To be driven to its end, as below.
+pub(crate) async fn publish_one(core: &Arc<Core>, key: TopicKey, data: Json) -> Result<Published, ErrorBody> {
+    let published = publish(core, Publication::of(key, data)).await?;
+    Ok(published.into_iter().next().flatten().expect("only a source's are dropped"))
+}
+
+/// Publishes messages: the answer comes once they are as safe as their topic promises, and are on their way to all who
+/// follow. `None` for those that their source has published before. After an error some may be published, the first ones.
 ///
 /// To be driven to its end: what was kept must also be told.
 pub(crate) async fn publish(
     core: &Arc<Core>,
     publication: Publication,
-) -> Result<Option<Published>, ErrorBody> {
-    let Publication { key, data, source } = publication;
+) -> Result<Vec<Option<Published>>, ErrorBody> {
+    let Publication { key, messages } = publication;
     let settings = core.topics.settings();
-    if data.as_str().len() > settings.message_bytes_max {
+    if messages.iter().any(|message| message.data.as_str().len() > settings.message_bytes_max) {
         let bytes_max = settings.message_bytes_max;
         let error = ErrorBody::new(ErrorCode::PayloadTooLarge, "the message is too large for a topic");
         return Err(error.at("payload.data", format!("at most {bytes_max} bytes")));
     }
-    let message = NewMessage { data, at: core.clock.now(), source };
+    let at = core.clock.now();
+    let new = |Message { data, source, known_at }| NewMessage { data, at, source, known_at };
+    let messages = messages.into_iter().map(new).collect::<Vec<_>>();
     let (history, _) = settings.history_of(&key.topic);
     if history == History::Durable {
-        return outbox::store(core, &key, message).await;
+        return outbox::store(core, &key, messages).await;
     }
     if history == History::None && core.topics.directory.find(&key).is_none() {
-        // Nobody hears it, and nothing keeps it: a life of one message.
-        count(history);
-        return Ok(Some(published(&key, &fresh_epoch(core.random.as_ref()), 1)));
+        // Nobody hears them, and nothing keeps them: a life of a few messages.
+        let epoch = fresh_epoch(core.random.as_ref());
+        messages.iter().for_each(|_| count(history));
+        return Ok((1..).zip(&messages).map(|(offset, _)| Some(published(&key, &epoch, offset))).collect());
     }
     let (topic, mut state) = core.topics.enter(core, &key).await?;
-    Ok(at_once(core, &topic, &mut state, message).await)
+    let mut answers = Vec::with_capacity(messages.len());
+    for message in messages {
+        answers.push(at_once(core, &topic, &mut state, message).await);
+    }
+    Ok(answers)
 }
 
 /// Publishes a message that no store keeps.
@@ -56,8 +101,8 @@ async fn at_once(
     state: &mut State,
     message: NewMessage,
 ) -> Option<Published> {
-    let NewMessage { data, at, source } = message;
-    if source.is_some_and(|source| !state.advance(&source)) {
+    let NewMessage { data, at, source, known_at } = message;
+    if source.is_some_and(|source| !state.advance(&source, &known_at)) {
         return None;
     }
     state.head += 1;

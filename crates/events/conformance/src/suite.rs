@@ -42,6 +42,27 @@ macro_rules! sink_suite {
     };
 }
 
+/// Expands to one named test per promise of a sink that knows no documents: it hands events on. `open` is an async
+/// function without arguments that returns a fresh [`outlet::Outlet`](crate::outlet::Outlet) and whatever must outlive it,
+/// or none, as in [`sink_suite!`].
+#[macro_export]
+macro_rules! outlet_suite {
+    ($open:expr) => {
+        $crate::suite! { @each outlet $open;
+            handing_on {
+                every_event_in_its_order,
+                repeated_changes_nothing,
+                with_other_boundaries_hands_on_the_rest,
+                from_two_partitions_hands_on_both,
+                known_elsewhere_is_not_handed_on_again,
+                refuses_in_the_events_name_and_hands_on_the_others,
+                passes_what_is_left_out,
+                takes_many_events_at_once,
+            }
+        }
+    };
+}
+
 /// Expands to one named test per promise of a source. `open` is an async function without arguments that returns a
 /// fresh [`source::Place`](crate::source::Place) and whatever must outlive it, or none, as in [`sink_suite!`].
 #[macro_export]

@@ -33,7 +33,7 @@ fn orders() -> TopicKey {
 }
 
 fn message(data: &str, millis: i64) -> NewMessage {
-    NewMessage { data: json(data), at: at(millis), source: None }
+    NewMessage { data: json(data), at: at(millis), source: None, known_at: Vec::new() }
 }
 
 fn from(partition: &str, place: (u64, u64)) -> NewMessage {
@@ -319,7 +319,12 @@ pub async fn agree_on_random_histories(store: SharedStore) {
                     place: (below(40), below(3)),
                 };
                 let data = json(&"1234567890"[..1 + below(9) as usize]);
-                NewMessage { data, at: at(now), source: (below(3) > 0).then_some(source) }
+                let known_at = (0..below(6).saturating_sub(3)).map(|_| SourcePosition {
+                    partition: ["p", "q", "r"][below(3) as usize].into(),
+                    place: (below(40), below(3)),
+                });
+                let known_at = known_at.collect();
+                NewMessage { data, at: at(now), source: (below(3) > 0).then_some(source), known_at }
             });
             let mut id = [0; 16];
             id[..8].copy_from_slice(&step.to_le_bytes());

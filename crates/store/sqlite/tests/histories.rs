@@ -20,6 +20,7 @@ fn append(id: u8, count: u64) -> Append {
         data: Json::parse(format!("\"é{n}\"")).expect("valid"),
         at: at(n),
         source: Some(SourcePosition { partition: "p".into(), place: (u64::from(id), n.cast_unsigned()) }),
+        known_at: Vec::new(),
     };
     Append {
         id: AppendId([id; 16]),

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use streamer_events::{Backoff, NewEpoch, Registry};
+use streamer_events::{Backoff, InvalidPath, NewEpoch, Registry};
+use streamer_protocol::TenantId;
 use streamer_service::config::Mistakes;
+use streamer_sink_topics::{InvalidTemplate, Tenant};
 use streamer_source_postgres::{Server, Tls};
 
-use super::{Action, Events, Mapping, MongoDb, Outbox, Postgres, TlsMode, hosts};
+use super::{Action, Events, Mapping, MongoDb, Outbox, Postgres, TlsMode, Topics, hosts};
 
 /// The collections of ours begin so.
 const RESERVED: &str = "_streamer";
@@ -19,6 +21,7 @@ impl Events {
     /// Lists every mistake.
     pub(crate) fn check(&self, mistakes: &mut Mistakes) {
         for (name, value) in [
+            ("events.restart_interval_s", self.restart_interval_s.0),
             ("events.batch_events_max", self.batch_events_max as u64),
             ("events.batch_bytes_max", self.batch_bytes_max as u64),
             ("events.retry_base_ms", self.retry_base_ms.0),
@@ -48,6 +51,11 @@ impl Events {
         self.postgres.check(mistakes);
         self.outbox.check(mistakes);
         self.mongodb.check(mistakes);
+        if self.topics.enabled
+            && let Err((setting, problem)) = self.topics.sink_settings()
+        {
+            mistakes.push(setting, problem);
+        }
         for (name, mapping) in &self.mappings {
             mapping.check(&format!("events.mappings.{name}"), mistakes);
         }
@@ -227,6 +235,27 @@ impl MongoDb {
         if self.database.is_empty() || self.database.len() > 63 || self.database.contains(forbidden) {
             mistakes.push("events.mongodb.database", "must be the name of a database, of at most 63 bytes");
         }
+    }
+}
+
+impl Topics {
+    /// The sink's part; or the setting that is wrong, and what is.
+    pub(crate) fn sink_settings(&self) -> Result<streamer_sink_topics::Settings, (&'static str, String)> {
+        const TENANT: &str = "events.topics.tenant";
+        const FIELD: &str = "events.topics.tenant_field";
+        let template =
+            self.template.parse().map_err(|e: InvalidTemplate| ("events.topics.template", e.to_string()))?;
+        let tenant = match (self.tenant.as_deref(), self.tenant_field.as_deref()) {
+            (None, None) => return Err((TENANT, format!("name the tenant, or set {FIELD}"))),
+            (Some(_), Some(_)) => return Err((TENANT, format!("is set, and so is {FIELD}: keep one"))),
+            (Some(""), None) => return Err((TENANT, "must not be empty".to_owned())),
+            (Some(tenant), None) => Tenant::Fixed(TenantId::new(tenant)),
+            (None, Some(field)) => {
+                let path = field.parse().map_err(|e: InvalidPath| (FIELD, format!("{field:?}: {e}")))?;
+                Tenant::Field(path)
+            }
+        };
+        Ok(streamer_sink_topics::Settings { template, tenant })
     }
 }
 

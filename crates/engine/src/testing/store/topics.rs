@@ -8,7 +8,8 @@ use std::{
 use streamer_protocol::{Epoch, Timestamp};
 
 use crate::store::{
-    Append, AppendId, Appended, ErrorKind, Keep, Message, Result, TopicHead, TopicKey, TopicUsage,
+    Append, AppendId, Appended, ErrorKind, Keep, Message, Result, SourcePosition, TopicHead, TopicKey,
+    TopicUsage,
 };
 
 #[derive(Default)]
@@ -33,12 +34,13 @@ impl StoredTopic {
         let mut offsets = Vec::with_capacity(append.messages.len());
         for new in &append.messages {
             if let Some(source) = &new.source {
-                let before = self.sources.get(&source.partition);
-                if before.is_some_and(|before| source.place <= *before) {
+                let is_known = self.covers(source) || new.known_at.iter().any(|place| self.covers(place));
+                let reached = self.sources.entry(Arc::clone(&source.partition)).or_insert(source.place);
+                *reached = source.place.max(*reached);
+                if is_known {
                     offsets.push(None);
                     continue;
                 }
-                self.sources.insert(Arc::clone(&source.partition), source.place);
             }
             self.last += 1;
             self.bytes += new.data.as_str().len() as u64;
@@ -49,6 +51,10 @@ impl StoredTopic {
         }
         self.cut(append.keep);
         self.newest_append = Some((append.id, offsets));
+    }
+
+    fn covers(&self, source: &SourcePosition) -> bool {
+        self.sources.get(&source.partition).is_some_and(|before| source.place <= *before)
     }
 
     fn cut(&mut self, keep: Keep) {

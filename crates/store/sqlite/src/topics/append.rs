@@ -130,7 +130,7 @@ impl Stored {
         let mut insert = conn.prepare_cached("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5)")?;
         for (place, new) in append.messages.iter().enumerate() {
             if let Some(source) = &new.source
-                && !advance(conn, self.number, source)?
+                && !advance(conn, self.number, source, &new.known_at)?
             {
                 self.newest.dropped.push(place as u64);
                 continue;
@@ -189,12 +189,29 @@ impl Stored {
     }
 }
 
-/// Notes how far a source has come in a topic. False if it had come as far before.
-fn advance(conn: &Connection, topic: i64, source: &SourcePosition) -> Result<bool> {
+/// Notes how far a source has come in a topic. False if it had come as far before, or the message is known by another
+/// place.
+fn advance(
+    conn: &Connection,
+    topic: i64,
+    source: &SourcePosition,
+    known_at: &[SourcePosition],
+) -> Result<bool> {
+    let mut is_known = false;
+    for place in known_at {
+        // Before its own place is noted, which may be the same partition's.
+        is_known = is_known || covers(conn, topic, place)?;
+    }
     let sql = "INSERT INTO topic_source VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE \
                SET major = excluded.major, minor = excluded.minor \
                WHERE (excluded.major, excluded.minor) > (major, minor)";
     let (major, minor) = source.place;
     let changed = conn.prepare_cached(sql)?.execute((topic, &*source.partition, int(major), int(minor)))?;
-    Ok(changed > 0)
+    Ok(changed > 0 && !is_known)
+}
+
+fn covers(conn: &Connection, topic: i64, place: &SourcePosition) -> Result<bool> {
+    let sql = "SELECT 1 FROM topic_source WHERE topic = ?1 AND source = ?2 AND (major, minor) >= (?3, ?4)";
+    let (major, minor) = place.place;
+    conn.prepare_cached(sql)?.exists((topic, &*place.partition, int(major), int(minor)))
 }

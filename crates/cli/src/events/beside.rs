@@ -1,0 +1,104 @@
+//! The processor beside a server, in one process.
+
+use std::sync::Arc;
+
+use streamer_engine::Engine;
+use streamer_events::{NewEpoch, Pipeline, Registry, State, sink::Sink};
+use streamer_sink_topics::TopicSink;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    figures,
+    processor::{self, Wanted},
+};
+use crate::config::Events;
+
+/// Runs pipelines, one after the other: what stops one is for a person to mend, and is no reason to end a server.
+pub(crate) struct Beside {
+    events: Events,
+    registry: Registry,
+    sinks: Vec<Arc<dyn Sink>>,
+    current: watch::Sender<Option<Arc<Pipeline>>>,
+}
+
+impl Beside {
+    /// For the engine whose topics the events are published to, if the configuration wants either.
+    pub(crate) fn new(events: &Events, registry: Registry, engine: &Engine) -> anyhow::Result<Option<Self>> {
+        if !events.enabled {
+            return Ok(None);
+        }
+        let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+        if events.topics.enabled {
+            let settings = events.topics.sink_settings();
+            let settings = settings.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))?;
+            sinks.push(Arc::new(TopicSink::new(engine.clone(), settings)));
+        }
+        let (current, _) = watch::channel(None);
+        Ok(Some(Self { events: events.clone(), registry, sinks, current }))
+    }
+
+    /// What it has measured, for Prometheus.
+    pub(crate) fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
+        let current = self.current.subscribe();
+        move || {
+            let pipeline = current.borrow().clone();
+            let state = pipeline.as_ref().map(|pipeline| *pipeline.state().borrow());
+            let runs = state.is_some_and(|state| state != State::Opening);
+            let runs =
+                format!("# TYPE streamer_events_running gauge\nstreamer_events_running {}\n", u8::from(runs));
+            runs + &pipeline.map_or_else(String::new, |pipeline| figures::metrics(&pipeline))
+        }
+    }
+
+    /// Runs one until it ends, and keeps its metrics file meanwhile.
+    async fn run_one(&self, pipeline: &Arc<Pipeline>, stop: &CancellationToken) -> anyhow::Result<()> {
+        let Some(file) = self.events.metrics_file.clone() else {
+            return Ok(pipeline.run(stop.clone()).await?);
+        };
+        let ended = CancellationToken::new();
+        let every = self.events.metrics_file_interval_s.duration();
+        let keeping = figures::keep_file(Arc::clone(pipeline), file, every, ended.clone());
+        let running = async {
+            let _last_written = ended.drop_guard_ref();
+            pipeline.run(stop.clone()).await
+        };
+        let (kept, ran) = tokio::join!(keeping, running);
+        if let Err(e) = kept {
+            warn!(error = format!("{e:#}"), "the metrics file is not written any more");
+        }
+        Ok(ran?)
+    }
+
+    /// Runs until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        while !stop.is_cancelled() {
+            let wanted = Wanted {
+                registry: self.registry.clone(),
+                sinks: self.sinks.clone(),
+                on_new_epoch: NewEpoch::Stop,
+            };
+            let ended = match processor::pipeline(&self.events, wanted, &stop).await {
+                Ok(None) => break,
+                Ok(Some(pipeline)) => {
+                    let pipeline = Arc::new(pipeline);
+                    self.current.send_replace(Some(Arc::clone(&pipeline)));
+                    let ended = self.run_one(&pipeline, &stop).await;
+                    self.current.send_replace(None);
+                    ended
+                }
+                Err(e) => Err(e),
+            };
+            if let Err(e) = ended {
+                let again_in_s = self.events.restart_interval_s.0;
+                error!(error = format!("{e:#}"), again_in_s, "the events cannot go on");
+                let wait = tokio::time::sleep(self.events.restart_interval_s.duration());
+                if stop.run_until_cancelled(wait).await.is_some() {
+                    info!("the events are tried again");
+                }
+            }
+        }
+        Ok(())
+    }
+}
