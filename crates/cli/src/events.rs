@@ -4,11 +4,13 @@
 //! be read.
 
 mod beside;
+mod feed;
 mod figures;
 mod flags;
 mod load;
 mod processor;
 mod replay;
+mod report;
 mod resnapshot;
 mod run;
 mod setup;
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Load(load::Arguments),
     /// Compare the outbox with the read models; exit with 1 if there is a difference.
     Verify(verify::Arguments),
+    /// Print how long events take, stage by stage, beside the targets.
+    Report(report::Arguments),
     /// Apply every event to the read models, as it is committed.
     Run(run::Arguments),
     /// Look at dead letters, try them again, or throw them away.
@@ -43,6 +47,7 @@ pub(crate) enum Command {
 pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup(arguments) => setup::command(arguments),
+        Command::Report(arguments) => report::command(arguments),
         Command::Load(arguments) => load::command(arguments),
         Command::Verify(arguments) => verify::command(arguments, registry),
         Command::Run(arguments) => run::command(arguments, registry),
