@@ -8,6 +8,7 @@ mod feed;
 mod figures;
 mod flags;
 mod load;
+mod monitor;
 mod processor;
 mod replay;
 mod report;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Load(load::Arguments),
     /// Compare the outbox with the read models; exit with 1 if there is a difference.
     Verify(verify::Arguments),
+    /// Watch a running pipeline, as a dashboard or as lines.
+    Monitor(monitor::Arguments),
     /// Print how long events take, stage by stage, beside the targets.
     Report(report::Arguments),
     /// Apply every event to the read models, as it is committed.
@@ -47,6 +50,7 @@ pub(crate) enum Command {
 pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup(arguments) => setup::command(arguments),
+        Command::Monitor(arguments) => monitor::command(arguments),
         Command::Report(arguments) => report::command(arguments),
         Command::Load(arguments) => load::command(arguments),
         Command::Verify(arguments) => verify::command(arguments, registry),
