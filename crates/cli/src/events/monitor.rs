@@ -43,12 +43,13 @@ pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         target: arguments.target,
     };
     crate::block_on(async {
-        let stop = Stop::on_signals()?.token();
+        // Kept, because it listens only as long as it lives.
+        let stop = Stop::on_signals()?;
         let asked = || async { feed.figures().await.map_err(|e| format!("{e:#}")) };
         let history = if arguments.plain || !io::stdout().is_terminal() {
-            log(&settings, asked, print, stop.cancelled()).await?
+            log(&settings, asked, print, stop.fired()).await?
         } else {
-            watch(&settings, asked, stop.cancelled()).await?
+            watch(&settings, asked, stop.fired()).await?
         };
         // Whoever was never heard is not there, or not where it was looked for.
         Ok(if history.latest().is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
