@@ -37,6 +37,12 @@ impl Shell {
         Self { binary: binary.into(), folder: folder.into(), variables: Vec::new(), open_files_max: None }
     }
 
+    /// The same place, with another binary.
+    #[must_use]
+    pub fn running(self, binary: impl Into<PathBuf>) -> Self {
+        Self { binary: binary.into(), ..self }
+    }
+
     /// With one more variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {

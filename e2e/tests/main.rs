@@ -44,6 +44,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_streamer-under-test");
 /// One whose handlers behave badly; and the demonstration's.
 const BAD_HANDLERS: &str = env!("CARGO_BIN_EXE_streamer-with-bad-handlers");
 
+/// The example with handlers of events of its own.
+const ORDERS: &str = env!("CARGO_BIN_EXE_streamer-with-orders");
+
 /// A server to start.
 fn server() -> Setup {
     Setup::new(BINARY)

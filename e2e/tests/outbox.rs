@@ -1,6 +1,8 @@
 //! From an outbox in a real PostgreSQL to read models, by `streamer events`.
 
 mod bed;
+mod cleanup;
+mod kills;
 mod letters;
 mod mapping;
 mod running;

@@ -35,8 +35,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Programs: they put the pieces together.
     ("streamer-cli", LIBRARIES),
     // An application makes its own binary out of the command line's library.
-    ("streamer-examples", &["streamer-cli", "streamer-engine"]),
-    ("streamer-e2e", &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-protocol"]),
+    ("streamer-examples", &["streamer-cli", "streamer-engine", "streamer-events"]),
+    (
+        "streamer-e2e",
+        &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-events", "streamer-protocol"],
+    ),
     ("streamer-bench", LIBRARIES),
     ("streamer-fuzz", LIBRARIES),
     ("xtask", &["streamer-protocol", "streamer-servers"]),

@@ -4,6 +4,7 @@
 //! be read.
 
 mod beside;
+mod cleanup;
 mod feed;
 mod figures;
 mod flags;
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     Replay(replay::Arguments),
     /// Read all rows of the outbox again, after its slot was lost or its server restored.
     Resnapshot(resnapshot::Arguments),
+    /// Mark or remove rows of the outbox that are handled, or undo the setup.
+    #[command(subcommand)]
+    Cleanup(cleanup::Command),
 }
 
 /// `registry` has the application's handlers.
@@ -57,5 +61,6 @@ pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<E
         Command::Run(arguments) => run::command(arguments, registry),
         Command::Replay(arguments) => replay::command(arguments, registry),
         Command::Resnapshot(arguments) => resnapshot::command(arguments, registry),
+        Command::Cleanup(command) => cleanup::command(command),
     }
 }

@@ -133,6 +133,17 @@ impl Place {
         found.expect("answers").map(|document| serde_json::to_value(&document).expect("prints"))
     }
 
+    /// All documents of a collection.
+    pub(crate) async fn documents(&self, collection: &str) -> Vec<Value> {
+        let mut cursor = self.models.collection::<Document>(collection).find(doc! {}).await.expect("answers");
+        let mut documents = Vec::new();
+        while cursor.advance().await.expect("answers") {
+            let document = cursor.deserialize_current().expect("a document");
+            documents.push(serde_json::to_value(&document).expect("prints"));
+        }
+        documents
+    }
+
     /// How many documents there are.
     pub(crate) async fn count(&self, collection: &str) -> u64 {
         self.models.collection::<Document>(collection).count_documents(doc! {}).await.expect("answers")

@@ -10,7 +10,8 @@ async fn committed_events_become_read_models_and_a_restart_doubles_nothing() {
     let Some(place) = Place::open().await else { return };
     // Older than the processor: the snapshot brings them.
     place.commit_users(1, 20).await;
-    let processor = place.processor("first", &["--metrics-file", "figures.json"]).await;
+    let more = ["--metrics-file", "figures.json", "--set", "events.summary_interval_s=1"];
+    let processor = place.processor("first", &more).await;
     place.await_users(20).await;
     processor.await_state("streaming").await;
     let activity = json!({ "title": "Chess", "creator_user_id": id(1), "max_participants": 4 });
@@ -43,6 +44,7 @@ async fn committed_events_become_read_models_and_a_restart_doubles_nothing() {
         assert!(metrics.lines().any(|l| l == line), "{line} not in {metrics}");
     }
     assert!(metrics.contains("stage=\"total\",event_type=\"UserUpdated\",quantile=\"0.99\""), "{metrics}");
+    until("a summary", async || processor.log().contains("events so far").then_some(())).await;
     let log = processor.stop().await;
     assert!(
         log.contains("the snapshot is complete") && !log.contains("streamer@127.0.0.1:streamer"),

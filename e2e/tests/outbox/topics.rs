@@ -152,6 +152,40 @@ async fn an_event_without_a_tenant_is_a_dead_letter_and_holds_nothing_up() {
 }
 
 #[tokio::test]
+async fn a_lost_slot_is_read_anew_by_the_server_itself() {
+    let Some(place) = Place::open().await else { return };
+    let mut server = durable(place.server()).set("events.topics.tenant", "acme").start().await;
+    follows(&server).await;
+    let mut ada = server.peer("ada", "acme").await;
+    subscribe(&mut ada, None).await;
+    place.commit(&[changed(1), changed(2)]).await;
+    for n in 1..=2 {
+        assert_eq!(ada.frame().await["offset"], n);
+    }
+    let slot = format!("slot_{}", place.database);
+    place
+        .sql(format!(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{slot}'; \
+             SELECT pg_drop_replication_slot('{slot}')"
+        ))
+        .await;
+    place.commit(&[changed(3)]).await;
+    let told = async || server.log().contains("streamer events resnapshot").then_some(());
+    until("its word", told).await;
+    let topics = ["--set", "events.topics.enabled=true", "--set", "events.topics.tenant=acme"];
+    let alone = place.shell.run(["events", "run"].iter().chain(&topics)).await.failed(1);
+    assert!(alone.contains("events.topics.enabled") && alone.contains("streamer serve"), "{alone}");
+    let said = place.shell.run(["events", "resnapshot"].iter().chain(&topics)).await.succeeded();
+    assert!(said.contains("streamer serve"), "{said}");
+    // What nobody read comes now, and nothing that was published before.
+    let heard = ada.frame().await;
+    assert_eq!((&heard["offset"], &heard["data"]["payload"]["updates"]["title"]), (&json!(3), &json!("t3")));
+    place.commit(&[changed(4)]).await;
+    assert_eq!(ada.frame().await["data"]["payload"]["updates"]["title"], "t4");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_stops_the_events_does_not_stop_the_server() {
     let Some(place) = Place::bare().await else { return };
     let mut server = durable(place.server()).set("events.topics.tenant", "acme").start().await;

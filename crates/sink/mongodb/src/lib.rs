@@ -9,6 +9,7 @@
 mod applying;
 mod command;
 mod documents;
+mod emptying;
 mod error;
 mod indexes;
 mod ledger;
