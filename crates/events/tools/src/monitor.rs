@@ -57,7 +57,9 @@ where
                     while event::poll(Duration::ZERO)? {
                         match event::read()? {
                             Event::Key(key) if is_goodbye(&key) => return Ok(()),
-                            Event::Resize(..) => drop(terminal.draw(|frame| draw(frame, &settings.name, &history))?),
+                            Event::Resize(..) => {
+                                terminal.draw(|frame| draw(frame, &settings.name, &history))?;
+                            }
                             _ => {}
                         }
                     }

@@ -40,8 +40,11 @@ pub struct Report {
     pub figures: Figures,
 }
 
+/// A name, what is aimed at, and where the figure stands.
+type Aim = (&'static str, f64, fn(&Spread) -> f64);
+
 /// The seeds' targets for the time from the commit to the read model, in milliseconds.
-const LATENCIES: [(&str, f64, fn(&Spread) -> f64); 3] = [
+const LATENCIES: [Aim; 3] = [
     ("latency P50", 30.0, |spread| spread.p50_ms),
     ("latency P95", 100.0, |spread| spread.p95_ms),
     ("latency P99", 200.0, |spread| spread.p99_ms),
