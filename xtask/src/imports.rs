@@ -22,6 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("streamer-events-conformance", &["streamer-events"]),
     ("streamer-source-postgres", &["streamer-events"]),
     ("streamer-sink-mongodb", &["streamer-events"]),
+    // Around the pipeline: what writes its outbox, and what looks into both of its ends.
+    ("streamer-events-tools", &["streamer-events", "streamer-sink-mongodb", "streamer-source-postgres"]),
     // The one adapter between the two halves.
     ("streamer-sink-topics", &["streamer-engine", "streamer-events", "streamer-protocol"]),
     // Starts real servers; for tests, benchmarks and the demonstration.
@@ -50,6 +52,7 @@ const LIBRARIES: &[&str] = &[
     "streamer-demo",
     "streamer-engine",
     "streamer-events",
+    "streamer-events-tools",
     "streamer-protocol",
     "streamer-remote",
     "streamer-server",

@@ -5,13 +5,18 @@
 
 mod beside;
 mod cleanup;
+mod feed;
 mod figures;
 mod flags;
+mod load;
+mod monitor;
 mod processor;
 mod replay;
+mod report;
 mod resnapshot;
 mod run;
 mod setup;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -26,6 +31,14 @@ pub(crate) use flags::Flags;
 pub(crate) enum Command {
     /// Make in PostgreSQL what is missing: schema, outbox, publication, slot. Safe to repeat.
     Setup(setup::Arguments),
+    /// Write realistic events into the outbox, at a pace.
+    Load(load::Arguments),
+    /// Compare the outbox with the read models; exit with 1 if there is a difference.
+    Verify(verify::Arguments),
+    /// Watch a running pipeline, as a dashboard or as lines.
+    Monitor(monitor::Arguments),
+    /// Print how long events take, stage by stage, beside the targets.
+    Report(report::Arguments),
     /// Apply every event to the read models, as it is committed.
     Run(run::Arguments),
     /// Look at dead letters, try them again, or throw them away.
@@ -41,6 +54,10 @@ pub(crate) enum Command {
 pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup(arguments) => setup::command(arguments),
+        Command::Monitor(arguments) => monitor::command(arguments),
+        Command::Report(arguments) => report::command(arguments),
+        Command::Load(arguments) => load::command(arguments),
+        Command::Verify(arguments) => verify::command(arguments, registry),
         Command::Run(arguments) => run::command(arguments, registry),
         Command::Replay(arguments) => replay::command(arguments, registry),
         Command::Resnapshot(arguments) => resnapshot::command(arguments, registry),

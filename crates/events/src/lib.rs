@@ -43,7 +43,7 @@ pub use letter::{DeadLetter, PAYLOAD_BYTES_MAX, Why};
 pub use mapping::{Action, Mapping};
 pub use outbox::Outbox;
 pub use path::{InvalidPath, Path};
-pub use pipeline::{Error, NewEpoch, Parts, Pipeline, Recent, Settings, State, Tally};
+pub use pipeline::{Error, Figures, NewEpoch, Pace, Parts, Pipeline, Recent, Settings, State, Tally};
 pub use position::{Epoch, Offset, Partition, Position};
 pub use registry::{Handler, Projected, Registry};
 pub use rejection::Rejection;

@@ -8,6 +8,7 @@
 //! no event may overtake another of its partition.
 
 mod applying;
+mod figures;
 mod intake;
 mod patience;
 mod recording;
@@ -37,6 +38,7 @@ use crate::{
 };
 use patience::{Halt, Patience};
 
+pub use figures::{Figures, Pace};
 pub use tally::{Recent, Tally};
 
 /// What a pipeline is made of.
@@ -157,6 +159,7 @@ struct Core {
     latency: Latency,
     tally: Tally,
     state: watch::Sender<State>,
+    since: Moment,
 }
 
 /// A batch on its way, with what belongs to it.
@@ -179,7 +182,8 @@ impl Pipeline {
     pub fn new(parts: Parts, settings: Settings) -> Self {
         let (latency, tally) = (Latency::new(), Tally::default());
         let (state, _) = watch::channel(State::Opening);
-        Self { core: Arc::new(Core { parts, settings, latency, tally, state }) }
+        let since = parts.clock.now();
+        Self { core: Arc::new(Core { parts, settings, latency, tally, state, since }) }
     }
 
     /// How far it has come, and what it comes to.

@@ -3,6 +3,7 @@
 mod error;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     change::Change,
@@ -37,6 +38,25 @@ pub trait Source: Send + Sync {
 
     /// Tells the server what is confirmed, and leaves. Nothing is read any more.
     async fn close(&self) -> Result<()>;
+
+    /// How far the slot, or what stands for one, was behind when it was last looked at. None where it never was, and
+    /// where there is none.
+    fn last_lag(&self) -> Option<SlotLag> {
+        None
+    }
+}
+
+/// How far a slot is behind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotLag {
+    /// Bytes of the log between what is confirmed and the log's end.
+    pub bytes: u64,
+    /// For how long the oldest change that is not confirmed has waited, in seconds.
+    pub seconds: f64,
+    /// Bytes of the log that the server keeps for the slot.
+    pub retained_bytes: u64,
+    /// In PostgreSQL's word: `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: String,
 }
 
 /// What a source says of itself.

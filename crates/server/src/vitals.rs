@@ -22,10 +22,12 @@ use crate::{
 /// How many sockets are open at once; more wait.
 const SOCKETS_MAX: usize = 64;
 
-/// What a process says of itself at `/healthz`, `/readyz` and `/metrics`.
+/// What a process says of itself at `/healthz`, `/readyz`, `/metrics` and `/v1/events`.
 pub struct Vitals {
     /// The metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// What its pipeline has measured, as JSON.
+    pub figures: Box<dyn Fn() -> String + Send + Sync>,
     /// Whether it does its work, and in a word what it does.
     pub ready: Box<dyn Fn() -> (bool, &'static str) + Send + Sync>,
     /// The host names under which it may be called, beside loopback addresses.
@@ -46,6 +48,7 @@ impl Vitals {
             .route("/healthz", get(healthy))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
+            .route("/v1/events", get(figures))
             .fallback(answer::not_found)
             .method_not_allowed_fallback(answer::method_not_allowed)
             .layer(middleware::from_fn_with_state(Arc::clone(&vitals), host))
@@ -74,4 +77,8 @@ async fn ready(State(vitals): State<Arc<Vitals>>) -> Response {
 async fn metrics(State(vitals): State<Arc<Vitals>>) -> Response {
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (format, (vitals.metrics)()).into_response()
+}
+
+async fn figures(State(vitals): State<Arc<Vitals>>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], (vitals.figures)()).into_response()
 }

@@ -7,7 +7,7 @@ use streamer_events::{NewEpoch, Pipeline, Registry, State, sink::Sink};
 use streamer_sink_topics::TopicSink;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     figures,
@@ -52,25 +52,6 @@ impl Beside {
         }
     }
 
-    /// Runs one until it ends, and keeps its metrics file meanwhile.
-    async fn run_one(&self, pipeline: &Arc<Pipeline>, stop: &CancellationToken) -> anyhow::Result<()> {
-        let Some(file) = self.events.metrics_file.clone() else {
-            return Ok(pipeline.run(stop.clone()).await?);
-        };
-        let ended = CancellationToken::new();
-        let every = self.events.metrics_file_interval_s.duration();
-        let keeping = figures::keep_file(Arc::clone(pipeline), file, every, ended.clone());
-        let running = async {
-            let _last_written = ended.drop_guard_ref();
-            pipeline.run(stop.clone()).await
-        };
-        let (kept, ran) = tokio::join!(keeping, running);
-        if let Err(e) = kept {
-            warn!(error = format!("{e:#}"), "the metrics file is not written any more");
-        }
-        Ok(ran?)
-    }
-
     /// Runs until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
@@ -84,7 +65,7 @@ impl Beside {
                 Ok(Some(pipeline)) => {
                     let pipeline = Arc::new(pipeline);
                     self.current.send_replace(Some(Arc::clone(&pipeline)));
-                    let ended = self.run_one(&pipeline, &stop).await;
+                    let ended = figures::run(&pipeline, &self.events, &stop).await;
                     self.current.send_replace(None);
                     ended
                 }

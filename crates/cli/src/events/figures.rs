@@ -3,79 +3,50 @@
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use serde::Serialize;
-use streamer_events::{
-    Moment, Pipeline,
-    clock::{Clock as _, SystemClock},
-    latency::{Report, Spread},
-};
+use streamer_events::{Figures, Pipeline, latency::Spread};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-/// The metrics file.
-#[derive(Debug, Serialize)]
-struct Figures {
-    /// When it was written.
-    at: Moment,
-    /// Since when it counts.
-    since: Moment,
-    /// opening, snapshot or streaming.
-    state: &'static str,
-    /// Events that are done.
-    events: u64,
-    /// Events that were read before and came again, around a snapshot.
-    again: u64,
-    /// Events a second, since the beginning.
-    events_per_second: f64,
-    /// Writes that their handlers wanted.
-    writes: u64,
-    /// Changes that are no events.
-    passed_over: u64,
-    /// Dead letters written.
-    dead_letters: u64,
-    /// Attempts of a sink that failed.
-    retries: u64,
-    /// How long events took, by stage, in all and by event type.
-    latency: Report,
-}
+use crate::config::Events;
 
-fn figures(pipeline: &Pipeline, since: Moment) -> Figures {
-    let (tally, at) = (pipeline.tally(), SystemClock.now());
-    let seconds = at.micros_since(since).max(1) as f64 / 1e6;
-    Figures {
-        at,
-        since,
-        state: pipeline.state().borrow().as_str(),
-        events: tally.events(),
-        again: tally.again(),
-        events_per_second: tally.events() as f64 / seconds,
-        writes: tally.writes(),
-        passed_over: tally.passed_over(),
-        dead_letters: tally.letters(),
-        retries: tally.retries(),
-        latency: pipeline.latency().report(),
-    }
-}
-
-/// Writes the metrics file now and then, and once more at the end.
-pub(crate) async fn keep_file(
-    pipeline: Arc<Pipeline>,
-    file: impl AsRef<Path> + Send,
-    every: Duration,
-    stop: CancellationToken,
+/// Runs the pipeline until it ends, and keeps its metrics file meanwhile, once more at the end.
+pub(crate) async fn run(
+    pipeline: &Arc<Pipeline>,
+    events: &Events,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let since = SystemClock.now();
-    let mut ticks = tokio::time::interval(every);
-    loop {
-        let stopped = tokio::select! {
-            biased;
-            () = stop.cancelled() => true,
-            _ = ticks.tick() => false,
-        };
-        write(&figures(&pipeline, since), file.as_ref())?;
-        if stopped {
-            return Ok(());
-        }
+    let Some(file) = &events.metrics_file else { return Ok(pipeline.run(stop.clone()).await?) };
+    let ended = CancellationToken::new();
+    let keeping = keep_file(pipeline, file, events.metrics_file_interval_s.duration(), &ended);
+    let running = async {
+        let _not_kept_longer = ended.drop_guard_ref();
+        pipeline.run(stop.clone()).await
+    };
+    let (kept, ran) = tokio::join!(keeping, running);
+    let state = if ran.is_ok() { "stopped" } else { "failed" };
+    let kept = kept.and_then(|()| write(&Figures { state: state.to_owned(), ..pipeline.figures() }, file));
+    if let Err(e) = kept {
+        warn!(error = format!("{e:#}"), "the metrics file is not written any more");
     }
+    Ok(ran?)
+}
+
+async fn keep_file(
+    pipeline: &Pipeline,
+    file: &Path,
+    every: Duration,
+    ended: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(every);
+    while ended.run_until_cancelled(ticks.tick()).await.is_some() {
+        write(&pipeline.figures(), file)?;
+    }
+    Ok(())
+}
+
+/// As the metrics file and the admin address have them.
+pub(crate) fn json(figures: &Figures) -> String {
+    serde_json::to_string_pretty(figures).expect("numbers and text are JSON")
 }
 
 /// Under another name first: who reads the file finds it whole.
@@ -83,7 +54,7 @@ fn write(figures: &Figures, file: &Path) -> anyhow::Result<()> {
     let written = || {
         let mut fresh = file.as_os_str().to_owned();
         fresh.push(".new");
-        std::fs::write(&fresh, serde_json::to_vec_pretty(figures)?)?;
+        std::fs::write(&fresh, json(figures))?;
         std::fs::rename(&fresh, file)?;
         anyhow::Ok(())
     };

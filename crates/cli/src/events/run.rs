@@ -92,12 +92,8 @@ async fn run(config: &Config, registry: Registry, ready_file: Option<&Path>) -> 
 
     let mut tasks = Tasks::new(stop, events.drain_timeout_s.duration());
     tasks.spawn("supervisor", |stop| supervisor.follow(stop));
-    let processor = Arc::clone(&pipeline);
-    tasks.spawn("events", move |stop| async move { processor.run(stop).await });
-    if let Some(file) = events.metrics_file.clone() {
-        let (pipeline, every) = (Arc::clone(&pipeline), events.metrics_file_interval_s.duration());
-        tasks.spawn("metrics file", move |stop| figures::keep_file(pipeline, file, every, stop));
-    }
+    let (processor, kept) = (Arc::clone(&pipeline), events.clone());
+    tasks.spawn("events", move |stop| async move { figures::run(&processor, &kept, &stop).await });
     if let Some(listener) = listener {
         let vitals = vitals(config, pipeline, metrics.clone());
         tasks.spawn("admin", move |stop| async move {
@@ -122,8 +118,10 @@ fn listen(config: &Config) -> anyhow::Result<Option<TcpListener>> {
 
 fn vitals(config: &Config, pipeline: Arc<Pipeline>, metrics: Metrics) -> Vitals {
     let state = pipeline.state();
+    let measured = Arc::clone(&pipeline);
     Vitals {
         metrics: Box::new(move || metrics.render() + &figures::metrics(&pipeline)),
+        figures: Box::new(move || figures::json(&measured.figures())),
         ready: Box::new(move || {
             let state = *state.borrow();
             (state != State::Opening, state.as_str())

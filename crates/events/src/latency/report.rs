@@ -2,32 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Measured, Recorded, Stage, Stages};
 
 /// Latencies by stage, in all and by event type.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// By stage.
-    pub stages: BTreeMap<&'static str, Spread>,
+    pub stages: BTreeMap<String, Spread>,
     /// By event type.
     pub by_type: BTreeMap<String, TypeReport>,
     /// Where an end lay before its beginning: the hosts' clocks differ at least by so much.
-    pub skew: BTreeMap<&'static str, Skew>,
+    pub skew: BTreeMap<String, Skew>,
 }
 
 /// One event type.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TypeReport {
     /// How many events.
     pub count: u64,
     /// By stage.
-    pub stages: BTreeMap<&'static str, Spread>,
+    pub stages: BTreeMap<String, Spread>,
 }
 
 /// How a stage's times are spread, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Spread {
     pub count: u64,
@@ -40,7 +40,7 @@ pub struct Spread {
 }
 
 /// How far clocks differ.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Skew {
     /// How many events showed it.
     pub count: u64,
@@ -73,8 +73,8 @@ impl Stages {
         Stage::ALL.into_iter().filter_map(|stage| Some((stage, self.0[stage as usize].as_ref()?)))
     }
 
-    fn spreads(&self) -> BTreeMap<&'static str, Spread> {
-        self.recorded().map(|(stage, recorded)| (stage.as_str(), Spread::of(recorded))).collect()
+    fn spreads(&self) -> BTreeMap<String, Spread> {
+        self.recorded().map(|(stage, recorded)| (stage.as_str().to_owned(), Spread::of(recorded))).collect()
     }
 
     fn count(&self) -> u64 {
@@ -93,7 +93,10 @@ impl Report {
             by_type: by_type.collect(),
             skew: skewed
                 .map(|(stage, recorded)| {
-                    (stage.as_str(), Skew { count: recorded.skewed, max_ms: millis(recorded.skew_max) })
+                    (
+                        stage.as_str().to_owned(),
+                        Skew { count: recorded.skewed, max_ms: millis(recorded.skew_max) },
+                    )
                 })
                 .collect(),
         }

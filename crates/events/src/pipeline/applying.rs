@@ -133,7 +133,7 @@ fn count(core: &Core, prepared: &Prepared) {
         }
     });
     let (recent, new) = (recent.collect(), events().count());
-    core.tally.count_events(new, prepared.batch.events.len() - new, prepared.batch.writes(), recent);
+    core.tally.count_events(now, new, prepared.batch.events.len() - new, prepared.batch.writes(), recent);
 }
 
 async fn end_snapshot(core: &Core, halt: &CancellationToken) -> Result<Option<()>, Error> {

@@ -20,4 +20,4 @@ mod sink;
 pub use documents::{Opaque, from_bson, to_bson};
 pub use indexes::Index;
 pub use settings::Settings;
-pub use sink::MongoSink;
+pub use sink::{DEAD_LETTERS, LEDGER, MongoSink};

@@ -9,11 +9,11 @@ use tracing::info;
 use crate::{error::of_driver, indexes, settings::Settings};
 
 /// The collection with where each event stands.
-pub(crate) const LEDGER: &str = "_streamer_ledger";
+pub const LEDGER: &str = "_streamer_ledger";
 /// The collection with the life of the source.
 pub(crate) const SOURCE: &str = "_streamer_source";
 /// The collection of dead letters.
-pub(crate) const DEAD_LETTERS: &str = "_streamer_dead_letters";
+pub const DEAD_LETTERS: &str = "_streamer_dead_letters";
 
 /// Read models, ledger and dead letters in one database. Connections are the driver's: it makes them anew by itself.
 pub struct MongoSink {
@@ -24,6 +24,13 @@ pub struct MongoSink {
 impl MongoSink {
     /// Connects, and makes the indexes that are missing.
     pub async fn open(settings: &Settings) -> Result<Self> {
+        let sink = Self::connect(settings).await?;
+        sink.make_indexes(settings).await?;
+        Ok(sink)
+    }
+
+    /// Connects, and changes nothing: for those who look into it.
+    pub async fn connect(settings: &Settings) -> Result<Self> {
         let mut options = ClientOptions::parse(&settings.uri).await.map_err(of_driver)?;
         options.app_name.get_or_insert_with(|| "streamer".to_owned());
         options.server_selection_timeout = Some(settings.server_selection_timeout);
@@ -31,9 +38,7 @@ impl MongoSink {
         // A command that is repeated is repeated by the pipeline, which knows what it may have done.
         options.retry_writes = Some(false);
         let database = Client::with_options(options).map_err(of_driver)?.database(&settings.database);
-        let sink = Self { database, command_timeout: settings.command_timeout };
-        sink.make_indexes(settings).await?;
-        Ok(sink)
+        Ok(Self { database, command_timeout: settings.command_timeout })
     }
 
     /// The database, for those who look into it.

@@ -51,7 +51,8 @@ pub(crate) struct Arrived {
 
 impl Approach {
     pub(crate) fn new(settings: Settings, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        let shared = Shared { progress: Mutex::new(Progress::default()), asked: Notify::new() };
+        let shared =
+            Shared { progress: Mutex::new(Progress::default()), asked: Notify::new(), lag: Mutex::new(None) };
         Self { settings: Arc::new(settings), clock, random, shared: Arc::new(shared) }
     }
 

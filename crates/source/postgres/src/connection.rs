@@ -269,17 +269,19 @@ pub(crate) fn values_of(body: &[u8]) -> Result<Vec<Option<&str>>> {
     (0..count).map(|_| fields.value()).collect()
 }
 
-fn text_of(body: &[u8]) -> Result<Row> {
+pub(crate) fn text_of(body: &[u8]) -> Result<Row> {
     Ok(values_of(body)?.into_iter().map(|value| value.map(ToOwned::to_owned)).collect())
 }
 
 /// A name as SQL has it.
-pub(crate) fn quoted(name: &str) -> String {
+#[must_use]
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Text as SQL has it. `standard_conforming_strings` is on: a backslash is one.
-pub(crate) fn literal(text: &str) -> String {
+/// Text as SQL has it, on connections of this crate: `standard_conforming_strings` is on, a backslash is one.
+#[must_use]
+pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use streamer_events::{change::Lsn, clock::Clock};
+use streamer_events::{change::Lsn, clock::Clock, source::SlotLag};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -86,6 +86,12 @@ impl Heart {
         let waits_since = self.shared.progress.lock().waits_since();
         let waits = waits_since.map_or(0, |since| self.clock.now().micros_since(since).max(0));
         metrics::gauge!("streamer_events_slot_lag_seconds").set(waits as f64 / 1e6);
+        *self.shared.lag.lock() = Some(SlotLag {
+            bytes: lag.bytes,
+            seconds: waits as f64 / 1e6,
+            retained_bytes: lag.retained_bytes,
+            wal_status: lag.wal_status.clone(),
+        });
         let is_much =
             lag.retained_bytes > self.settings.retained_bytes_warn || lag.wal_status == "unreserved";
         match (is_much, self.has_warned) {

@@ -7,6 +7,7 @@
 
 mod approach;
 mod check;
+mod client;
 mod connection;
 mod error;
 mod handled;
@@ -24,6 +25,8 @@ mod stream;
 mod table;
 mod teardown;
 
+pub use client::{Client, QueryError, Row, RowText};
+pub use connection::{literal, quoted};
 pub use handled::{Handled, see_to_handled};
 pub use settings::{Server, Settings, Tls, TlsMode};
 pub use setup::setup;

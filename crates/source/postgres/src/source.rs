@@ -8,7 +8,7 @@ use streamer_events::{
     Epoch, Partition, Position,
     clock::Clock,
     random::Random,
-    source::{Error as SourceError, ErrorKind, Limit, Opened, Read, Result as SourceResult, Source},
+    source::{Error as SourceError, ErrorKind, Limit, Opened, Read, Result as SourceResult, SlotLag, Source},
 };
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -267,6 +267,10 @@ impl Source for PostgresSource {
         if progress.is_of(&position.partition) {
             progress.confirm(position.offset);
         }
+    }
+
+    fn last_lag(&self) -> Option<SlotLag> {
+        self.approach.shared.lag.lock().clone()
     }
 
     async fn close(&self) -> SourceResult<()> {

@@ -7,7 +7,7 @@ use streamer_events::{
     Change, Moment, Offset, Partition, Position,
     change::{Lsn, Op, Origin, Passed, Row},
     clock::Clock,
-    source::Read,
+    source::{Read, SlotLag},
 };
 use tokio::sync::Notify;
 
@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) progress: Mutex<Progress>,
     /// The server wants to hear at once how far we are.
     pub(crate) asked: Notify,
+    /// How far the slot was behind when the heart last looked.
+    pub(crate) lag: Mutex<Option<SlotLag>>,
 }
 
 impl Decoder {

@@ -1,0 +1,7 @@
+//! What stands around the pipeline: [`load`] writes realistic events into the outbox, [`verify`] says whether every one of
+//! them is where it belongs, [`report`] how long they took, and [`monitor`] shows it all while it goes on.
+
+pub mod load;
+pub mod monitor;
+pub mod report;
+pub mod verify;

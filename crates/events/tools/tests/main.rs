@@ -1,0 +1,5 @@
+//! The tools against real servers.
+
+mod bed;
+mod load;
+mod verify;
