@@ -82,9 +82,6 @@ pub(crate) async fn publish(
     let new = |Message { data, source, known_at }| NewMessage { data, at, source, known_at };
     let messages = messages.into_iter().map(new).collect::<Vec<_>>();
     let (history, _) = settings.history_of(&key.topic);
-    if history == History::Durable {
-        return outbox::store(core, &key, messages).await;
-    }
     if history == History::None && core.topics.directory.find(&key).is_none() {
         // Nobody hears them, and nothing keeps them: a life of a few messages.
         let epoch = fresh_epoch(core.random.as_ref());
