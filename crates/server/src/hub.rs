@@ -1,13 +1,6 @@
 //! The connections of this process, and the way to them.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
@@ -39,8 +32,6 @@ pub struct Hub {
     bounds: Bounds,
     /// How often it is stored who was heard from.
     touch_interval: Duration,
-    /// How many volleys are under way.
-    volleys: Arc<AtomicUsize>,
     /// The connections' own tasks.
     pub(crate) tasks: TaskTracker,
 }
@@ -64,7 +55,6 @@ impl Hub {
             places: Arc::new(Mutex::new(places)),
             bounds,
             touch_interval: settings.heartbeat / 2,
-            volleys: Arc::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -178,22 +168,6 @@ pub(crate) fn tell_draining(link: &Link, engine: &Engine, spread: Duration) {
     let _ = link.push(text(&frame), None);
 }
 
-/// A volley counts for as long as this lives.
-struct UnderWay<'a>(&'a AtomicUsize);
-
-impl<'a> UnderWay<'a> {
-    fn of(volleys: &'a AtomicUsize) -> Self {
-        volleys.fetch_add(1, Ordering::Relaxed);
-        Self(volleys)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[async_trait]
 impl Push for Hub {
     async fn push(&self, to: &ConnectionId, frame: Frame) -> Result<()> {
@@ -202,7 +176,6 @@ impl Push for Hub {
 
     async fn push_many(&self, to: &[ConnectionId], frames: &[Frame]) -> Vec<Result<()>> {
         let volley = Volley::new(frames);
-        let _under_way = UnderWay::of(&self.volleys);
         let mut pushed = Vec::with_capacity(to.len());
         for some in to.chunks(PUSH_MAX) {
             if !pushed.is_empty() {
@@ -214,12 +187,7 @@ impl Push for Hub {
                 let links = self.links.read();
                 some.iter().map(|id| links.open.get(id).cloned()).collect()
             };
-            // Several to the same connections go together in fewer writes, which are the tasks'.
-            let alone = self.volleys.load(Ordering::Relaxed) == 1;
-            let push = |link: Option<Arc<Link>>| {
-                let link = link.ok_or(Error::Gone)?;
-                if alone { link.push_at_once(&volley) } else { link.push_volley(&volley) }
-            };
+            let push = |link: Option<Arc<Link>>| link.ok_or(Error::Gone)?.push_at_once(&volley);
             pushed.extend(links.into_iter().map(push));
         }
         pushed

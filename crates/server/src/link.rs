@@ -86,16 +86,6 @@ impl Link {
         Ok(())
     }
 
-    /// Queues messages for the peer. After an error the first ones may have been taken.
-    pub(crate) fn push_volley(&self, volley: &Volley<'_>) -> Result<()> {
-        let mut queue = self.queue.lock();
-        queue.open()?;
-        let pushed = queue.add_volley(volley, self.bounds);
-        drop(queue);
-        self.task.wake();
-        pushed
-    }
-
     /// Writes messages to the socket at once if that keeps their order, and queues them otherwise. After an error the
     /// first ones may have been taken.
     pub(crate) fn push_at_once(&self, volley: &Volley<'_>) -> Result<()> {
@@ -117,7 +107,9 @@ impl Link {
                 self.sent.fetch_add(volley.len() as u64, Ordering::Relaxed);
                 Ok(())
             }
-            Written::Nothing => queue.add_volley(volley, self.bounds),
+            Written::Nothing => {
+                volley.texts().try_for_each(|(text, collapses)| queue.push(text, collapses, self.bounds))
+            }
         };
         drop(queue);
         self.task.wake();
@@ -272,10 +264,6 @@ impl Link {
 impl Queue {
     fn open(&self) -> Result<()> {
         if self.ended || self.close.is_some() { Err(Error::Gone) } else { Ok(()) }
-    }
-
-    fn add_volley(&mut self, volley: &Volley<'_>, bounds: Bounds) -> Result<()> {
-        volley.texts().try_for_each(|(text, collapses)| self.push(text, collapses, bounds))
     }
 
     fn push(&mut self, text: Utf8Bytes, collapses: Option<&RequestId>, bounds: Bounds) -> Result<()> {
