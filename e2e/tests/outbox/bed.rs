@@ -102,9 +102,23 @@ impl Place {
 
     /// Runs SQL.
     pub(crate) async fn sql(&self, sql: impl Into<String>) -> String {
+        self.try_sql(sql).await.expect("is done")
+    }
+
+    async fn try_sql(&self, sql: impl Into<String>) -> std::io::Result<String> {
         let (cluster, database, sql) = (self.cluster, self.database.clone(), sql.into());
         let ran = tokio::task::spawn_blocking(move || cluster.sql(&database, &sql));
-        ran.await.expect("does not panic").expect("is done")
+        ran.await.expect("does not panic")
+    }
+
+    /// Takes the slot away from whoever reads it, however often they come back for it.
+    pub(crate) async fn lose_slot(&self) {
+        let slot = format!("slot_{}", self.database);
+        let lose = format!(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{slot}'; \
+             SELECT pg_drop_replication_slot('{slot}')"
+        );
+        until("the slot to be lost", async || self.try_sql(&lose).await.ok()).await;
     }
 
     /// Commits events, in one transaction.

@@ -12,8 +12,7 @@ async fn a_lost_slot_stops_the_processor_and_a_snapshot_goes_on() {
     assert!(told.contains("is every processor stopped?"), "{told}");
     let _ = processor.stop().await;
 
-    let slot = format!("slot_{}", place.database);
-    place.sql(format!("SELECT pg_drop_replication_slot('{slot}')")).await;
+    place.lose_slot().await;
     // Nobody saw these.
     place.commit_users(11, 10).await;
     let mut processor = place.processor("second", &[]).await;
