@@ -391,7 +391,7 @@ impl Engine {
             worker::tidy(Arc::clone(core), stop.clone()),
             worker::tidy_topics(Arc::clone(core), stop.clone()),
             worker::measure(Arc::clone(core), stop.clone()),
-            handlers::watch(Arc::clone(core), stop.clone()),
+            handlers::watch(Arc::clone(core), drained.clone()),
             worker::renew(Arc::clone(core), drained.clone()),
         );
     }

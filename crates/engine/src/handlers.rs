@@ -4,18 +4,17 @@
 //! that waits. On threads of its own it holds up other handlers at worst, and only once all of these threads are
 //! kept; sockets, leases, timeouts and the store go on in any case.
 
+mod contained;
 mod pool;
 
 use std::{
     collections::HashMap,
     future::poll_fn,
-    panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use streamer_protocol::Json;
 use tokio::{
@@ -26,7 +25,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use self::pool::{LOOK_EVERY, Pool};
+pub(crate) use self::contained::Panicked;
+use self::{
+    contained::Contained,
+    pool::{LOOK_EVERY, Pool},
+};
 use crate::{Failure, core::Core, run::Run, session::Session};
 
 /// From when on a handler that does not give its thread back is told of.
@@ -149,22 +152,18 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// The handler panicked.
-pub(crate) struct Panicked;
-
 /// Runs a run's handler where handlers run.
 pub(crate) async fn process(
     run: &Arc<Run>,
     turn: Option<Turn>,
     handling: impl Future<Output = Result<Json, Failure>> + Send + 'static,
 ) -> Result<Result<Json, Failure>, Panicked> {
-    let handling = AssertUnwindSafe(handling);
     let Some(Threads { pool, .. }) = &run.core.handlers.0 else {
-        return handling.catch_unwind().await.map_err(|_| Panicked);
+        return Contained::new(handling).await;
     };
-    let handling = AssertUnwindSafe(watched(Arc::clone(run), turn, handling)).catch_unwind();
+    let handling = Contained::new(watched(Arc::clone(run), turn, handling));
     match pool.spawn(handling).fallible().await {
-        Some(handled) => handled.map_err(|_| Panicked),
+        Some(handled) => handled,
         // Its threads are gone, and so is the process, soon.
         None => std::future::pending().await,
     }
@@ -190,8 +189,8 @@ async fn watched<F: Future>(run: Arc<Run>, turn: Option<Turn>, handling: F) -> F
     .await
 }
 
-/// Replaces threads that handlers keep, and tells of those that are kept for long, until `stop`.
-pub(crate) async fn watch(core: Arc<Core>, stop: CancellationToken) {
+/// Replaces threads that handlers keep, and tells of those that are kept for long, until all handlers have `ended`.
+pub(crate) async fn watch(core: Arc<Core>, ended: CancellationToken) {
     const LOOKS_A_TELL: u32 = 25;
     let Some(Threads { pool, .. }) = &core.handlers.0 else { return };
     let at_work = metrics::gauge!("streamer_handler_threads_at_work");
@@ -208,7 +207,7 @@ pub(crate) async fn watch(core: Arc<Core>, stop: CancellationToken) {
             }
         }
     };
-    stop.run_until_cancelled(watching).await;
+    ended.run_until_cancelled(watching).await;
 }
 
 /// Who was told of for keeping a thread for long.

@@ -88,7 +88,8 @@ impl Pool {
         self.shared.threads_max
     }
 
-    /// Has it polled on the threads. Dropping the task ends it, once it has given its thread back.
+    /// Has it polled on the threads. Dropping the task ends it, once it has given its thread back. It must not panic,
+    /// nor must what it holds when that is dropped.
     pub(crate) fn spawn<F>(&self, work: F) -> Task<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -193,7 +194,7 @@ impl Shared {
                 had_since.store(since, Ordering::Relaxed);
                 runnable.run();
                 had_since.store(0, Ordering::Relaxed);
-                let kept = self.micros() - since;
+                let kept = self.micros().saturating_sub(since);
                 if kept >= KEPT_MICROS {
                     self.was_kept.fetch_add(kept, Ordering::Relaxed);
                 }
