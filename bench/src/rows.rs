@@ -11,9 +11,21 @@ pub(crate) mod resume;
 pub(crate) mod share;
 pub(crate) mod url;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    ops::ControlFlow,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use crate::{contender::Peers, process::Side, row::Sample};
+use anyhow::Result;
+
+use crate::{
+    contender::{Peers, is_message},
+    crowd::Crowd,
+    machine,
+    process::{Server, Side},
+    row::Sample,
+};
 
 /// What every row is measured with.
 pub(crate) struct Bench {
@@ -55,6 +67,32 @@ impl Pair {
 fn rate(count: u64, times: crate::process::Times) -> Sample {
     let cpu_micros = (count > 0).then(|| times.cpu.as_secs_f64() * 1e6 / count as f64);
     Sample { value: count as f64 / times.wall.as_secs_f64(), cpu_micros }
+}
+
+/// The median time, in seconds, from the first connection's order to the last of the messages that it brings.
+fn to_the_last(
+    server: &Server,
+    crowd: &mut Crowd,
+    order: &[u8],
+    messages: usize,
+    orders: usize,
+) -> Result<Sample> {
+    let mut nanos = machine::latencies();
+    let ((), times) = server.timed(|| {
+        for _ in 0..orders {
+            let (sent, mut left) = (Instant::now(), messages);
+            crowd.send(0, order)?;
+            crowd.await_enough(|heard| {
+                left -= usize::from(is_message(heard.text));
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            nanos.saturating_record(u64::try_from(sent.elapsed().as_nanos())?);
+        }
+        Ok(())
+    })?;
+    let value = nanos.value_at_quantile(0.5) as f64 / 1e9;
+    let cpu_micros = Some(times.cpu.as_secs_f64() * 1e6 / (orders * messages) as f64);
+    Ok(Sample { value, cpu_micros })
 }
 
 /// What a frame says of how long after its request was sent the work began.

@@ -1,14 +1,13 @@
 //! One publishes, many follow: when the last one has it, and how many deliveries a second that is when it never stops.
 
-use std::{ops::ControlFlow, time::Instant};
+use std::ops::ControlFlow;
 
 use anyhow::Result;
 
-use super::{Bench, rate};
+use super::{Bench, rate, to_the_last};
 use crate::{
     contender::{self, Contender, Tally, is_message},
     crowd::Crowd,
-    machine,
     process::Server,
     row::{Aim, Row, Sample},
 };
@@ -58,7 +57,7 @@ pub(crate) fn rows(bench: &Bench) -> Result<Vec<Row>> {
                 for Entrant { contender, server, crowd } in &mut entrants {
                     follow(bench, *contender, server, crowd, followers.min(most))?;
                 }
-                measure(&mut entrants, tally, |entrant| to_the_last(entrant, messages / TURNS))?;
+                measure(&mut entrants, tally, |entrant| heard_by_all(entrant, messages / TURNS))?;
             }
             measure(&mut entrants, &mut deliveries, |entrant| sustained(entrant, SUSTAINED / TURNS))?;
         }
@@ -117,25 +116,11 @@ fn measure(
 }
 
 /// The median time, in milliseconds, from the publisher's send to the last follower's message.
-fn to_the_last(entrant: &mut Entrant, messages: usize) -> Result<Sample> {
+fn heard_by_all(entrant: &mut Entrant, messages: usize) -> Result<Sample> {
     let Entrant { contender, server, crowd } = entrant;
     let (publish, followers) = (contender.publish(), crowd.len() - 1);
-    let mut nanos = machine::latencies();
-    let ((), times) = server.timed(|| {
-        for _ in 0..messages {
-            let (sent, mut left) = (Instant::now(), followers);
-            crowd.send(0, &publish)?;
-            crowd.await_enough(|heard| {
-                left -= usize::from(is_message(heard.text));
-                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
-            nanos.saturating_record(u64::try_from(sent.elapsed().as_nanos())?);
-        }
-        Ok(())
-    })?;
-    let value = nanos.value_at_quantile(0.5) as f64 / 1e6;
-    let cpu_micros = Some(times.cpu.as_secs_f64() * 1e6 / (messages * followers) as f64);
-    Ok(Sample { value, cpu_micros })
+    let heard = to_the_last(server, crowd, &publish, followers, messages)?;
+    Ok(Sample { value: heard.value * 1000.0, ..heard })
 }
 
 /// Deliveries a second while so many messages are always under way.

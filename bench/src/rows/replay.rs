@@ -1,18 +1,15 @@
 //! Reading what a topic keeps in memory, against sending as many texts that lie ready.
 
-use std::{
-    ops::ControlFlow,
-    time::{Duration, Instant},
-};
+use std::ops::ControlFlow;
 
 use anyhow::Result;
 use serde_json::json;
 
-use super::{Bench, Pair};
+use super::{Bench, Pair, to_the_last};
 use crate::{
-    contender::{self, KEPT, is_message},
+    contender::{self, KEPT},
     crowd::Crowd,
-    frame, machine,
+    frame,
     process::{Server, Side},
     row::{Aim, Row, Sample},
 };
@@ -57,20 +54,6 @@ fn read(server: &Server, one: &mut Crowd) -> Result<Sample> {
         }
         Side::Floor => "!replay".to_owned(),
     });
-    let mut nanos = machine::latencies();
-    let ((), times) = server.timed(|| {
-        for _ in 0..READINGS {
-            let (sent, mut left) = (Instant::now(), KEPT);
-            one.send(0, &order)?;
-            one.await_enough(|heard| {
-                left -= usize::from(is_message(heard.text));
-                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
-            nanos.saturating_record(u64::try_from(sent.elapsed().as_nanos())?);
-        }
-        Ok(())
-    })?;
-    let median = Duration::from_nanos(nanos.value_at_quantile(0.5));
-    let cpu_micros = Some(times.cpu.as_secs_f64() * 1e6 / (READINGS * KEPT) as f64);
-    Ok(Sample { value: KEPT as f64 / median.as_secs_f64(), cpu_micros })
+    let read = to_the_last(server, one, &order, KEPT, READINGS)?;
+    Ok(Sample { value: KEPT as f64 / read.value, ..read })
 }

@@ -1,5 +1,6 @@
 //! The dashboard.
 
+use indicatif::HumanCount;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -235,7 +236,8 @@ fn draw_last(frame: &mut Frame<'_>, area: Rect, figures: &Figures) {
 
 /// The time of day, in UTC.
 fn clock(moment: streamer_events::Moment) -> String {
-    moment.to_string().chars().skip(11).take(8).collect()
+    // 2026-01-02T03:04:05.678Z
+    moment.to_string().split(['T', '.', 'Z']).nth(1).unwrap_or_default().to_owned()
 }
 
 /// Milliseconds, with as many digits as tell something.
@@ -261,15 +263,7 @@ fn bytes(count: u64) -> String {
 
 /// 1234567 as 1,234,567.
 fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 #[cfg(test)]
