@@ -9,4 +9,5 @@ mod running;
 mod settings;
 mod setup;
 mod slots;
+mod tools;
 mod topics;

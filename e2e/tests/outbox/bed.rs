@@ -147,6 +147,12 @@ impl Place {
         found.expect("answers").map(|document| serde_json::to_value(&document).expect("prints"))
     }
 
+    /// Takes a document of the read models away.
+    pub(crate) async fn remove(&self, collection: &str, id: &str) {
+        let removed = self.models.collection::<Document>(collection).delete_one(doc! { "_id": id }).await;
+        assert_eq!(removed.expect("answers").deleted_count, 1);
+    }
+
     /// All documents of a collection.
     pub(crate) async fn documents(&self, collection: &str) -> Vec<Value> {
         let mut cursor = self.models.collection::<Document>(collection).find(doc! {}).await.expect("answers");
@@ -225,6 +231,11 @@ impl Processor {
         })
         .await;
         Self { process, admin, log }
+    }
+
+    /// Where it answers operators.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
