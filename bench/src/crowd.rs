@@ -4,6 +4,7 @@ use std::{
     io::{self, Read as _, Write as _},
     net::SocketAddr,
     ops::ControlFlow,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -111,9 +112,15 @@ impl Crowd {
         let mut enough = false;
         while !enough {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(false) };
-            // The system counts in whole milliseconds, and rounds up.
-            let left = if left < Duration::from_millis(1) { Duration::ZERO } else { left };
-            match self.poll.poll(&mut self.events, Some(left)) {
+            // The system waits for whole milliseconds, and rounds up. What is left is slept: one that spun here would
+            // keep the kernel's threads, and so the server's writes to the disk, from this core.
+            let wait = if left < Duration::from_millis(1) {
+                thread::sleep(left);
+                Duration::ZERO
+            } else {
+                left
+            };
+            match self.poll.poll(&mut self.events, Some(wait)) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }

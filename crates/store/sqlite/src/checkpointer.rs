@@ -11,7 +11,23 @@ use std::{
 use parking_lot::Mutex;
 use rusqlite::{Connection, MAIN_DB, wal::CheckpointMode};
 use streamer_engine::failpoint::{self, Step};
-use tracing::warn;
+use tracing::{debug, warn};
+
+use crate::handle::Handle;
+
+/// How much less of a core than others the thread gets when they want it too: who waits for a commit goes first, and
+/// still a copy comes to its end.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
+/// What became of a try to let the log begin anew.
+pub(crate) enum Restart {
+    Done,
+    /// A read needs what is in it.
+    Needed,
+    /// It is being copied.
+    Busy,
+}
 
 pub(crate) struct Checkpointer {
     nudges: Option<SyncSender<()>>,
@@ -21,11 +37,12 @@ pub(crate) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(crate) fn start(conn: Connection) -> std::io::Result<Self> {
+    pub(crate) fn start(conn: Connection, file: Handle) -> std::io::Result<Self> {
         let (nudges, nudged) = sync_channel(1);
         let copying = Arc::new(Mutex::new(()));
         let mine = copying.clone();
         let thread = std::thread::Builder::new().name("store-checkpointer".to_owned()).spawn(move || {
+            yield_to_others();
             for () in nudged {
                 let _copying = mine.lock();
                 failpoint::before(Step::LogCopy);
@@ -33,8 +50,14 @@ impl Checkpointer {
                 if let Err(error) = conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE) {
                     warn!(%error, "the write-ahead log could not be copied; it is tried again");
                 }
+                // SQLite does this only where nothing was written meanwhile; else the writer would do it for all.
+                if let Err(error) = file.sync() {
+                    warn!(%error, "what was copied from the write-ahead log could not be synced; it is tried again");
+                }
                 failpoint::after(Step::LogCopy);
             }
+            drop(conn);
+            drop(file);
         })?;
         Ok(Self { nudges: Some(nudges), copying, thread: Some(thread) })
     }
@@ -46,11 +69,17 @@ impl Checkpointer {
         }
     }
 
-    /// Copies the rest through the writer's own connection, so that the log begins anew in the space it has;
-    /// false while a read needs it.
-    pub(crate) fn restart(&self, writer: &Connection) -> bool {
-        let _copying = self.copying.lock();
-        writer.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::RESTART).is_ok()
+    /// Copies the rest through the writer's own connection, so that the log begins anew in the space it has.
+    /// Unless it `waits`, it does nothing while a copy is under way.
+    pub(crate) fn restart(&self, writer: &Connection, waits: bool) -> Restart {
+        let copying = if waits { Some(self.copying.lock()) } else { self.copying.try_lock() };
+        if copying.is_none() {
+            return Restart::Busy;
+        }
+        match writer.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::RESTART) {
+            Ok(_) => Restart::Done,
+            Err(_) => Restart::Needed,
+        }
     }
 
     /// Ends the thread after what it is at.
@@ -68,4 +97,19 @@ impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+#[cfg(target_os = "linux")]
+fn yield_to_others() {
+    use rustix::{process::setpriority_process, thread::gettid};
+
+    // Here the number of a thread stands for that thread only.
+    if let Err(error) = setpriority_process(Some(gettid()), NICENESS) {
+        debug!(%error, "the checkpointer runs with the priority of the others");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_others() {
+    debug!("the checkpointer runs with the priority of the others");
 }

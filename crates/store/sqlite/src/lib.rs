@@ -15,6 +15,7 @@ mod check;
 mod checkpointer;
 mod connections;
 mod error;
+mod handle;
 mod health;
 mod lock;
 mod open;

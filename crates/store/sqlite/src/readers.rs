@@ -7,18 +7,24 @@ use rusqlite::Connection;
 use streamer_engine::store::{Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
-use crate::{error::store_error, health::Health, open::connect};
+use crate::{error::store_error, handle::Handle, health::Health, open::connect};
 
 pub(crate) struct Readers {
     path: PathBuf,
     health: Health,
     permits: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Idle>,
+}
+
+struct Idle {
+    connections: Mutex<Vec<Connection>>,
+    _file: Handle,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, health: Health, max: usize) -> Self {
-        Self { path, health, permits: Arc::new(Semaphore::new(max.max(1))), idle: Arc::default() }
+    pub(crate) fn new(path: PathBuf, file: Handle, health: Health, max: usize) -> Self {
+        let idle = Arc::new(Idle { connections: Mutex::default(), _file: file });
+        Self { path, health, permits: Arc::new(Semaphore::new(max.max(1))), idle }
     }
 
     /// Runs `read` on a thread where it may block. All it reads is of one moment.
@@ -31,13 +37,13 @@ impl Readers {
         self.health.allows_reading()?;
         let (idle, path) = (self.idle.clone(), self.path.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            let known = idle.lock().pop();
+            let known = idle.connections.lock().pop();
             let conn = known.map_or_else(|| connect(&path), Ok)?;
             let answer = {
                 let moment = conn.unchecked_transaction()?;
                 read(&moment)?
             };
-            idle.lock().push(conn);
+            idle.connections.lock().push(conn);
             drop(permit);
             Ok(answer)
         });
@@ -51,6 +57,6 @@ impl Readers {
         let all = self.permits.acquire_many(max).await;
         self.permits.close();
         drop(all);
-        self.idle.lock().clear();
+        self.idle.connections.lock().clear();
     }
 }

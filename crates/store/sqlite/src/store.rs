@@ -31,6 +31,7 @@ use crate::{
     checkpointer::Checkpointer,
     connections,
     error::{invalid, io_error},
+    handle::Handle,
     health::Health,
     lock::Lock,
     open::{connect, open_file},
@@ -86,19 +87,21 @@ impl SqliteStore {
 
         let (open_requests, stored_bytes) = (agenda.committed(), stored.committed());
         let beside = Beside { agenda, stored };
-        let checkpointer = Checkpointer::start(connect(&path).map_err(broken)?).map_err(failed)?;
+        let file = Handle::open(&path).map_err(failed)?;
+        let checkpointer =
+            Checkpointer::start(connect(&path).map_err(broken)?, file.clone()).map_err(failed)?;
         let bounds = Bounds {
             queue_depth_max: settings.queue_depth_max.max(1),
             group_max: settings.group_max.max(1),
             wal_pages_soft_max: settings.wal_pages_soft_max,
             wal_pages_max: settings.wal_pages_max,
         };
-        let writer =
-            Writer::start(conn, beside, checkpointer, bounds, health.clone(), lock).map_err(failed)?;
+        let writer = Writer::start(conn, beside, checkpointer, bounds, health.clone(), (file.clone(), lock))
+            .map_err(failed)?;
         let readers_max = settings.readers_max.max(1);
         Ok(Self {
             writer,
-            readers: Readers::new(path, health.clone(), readers_max),
+            readers: Readers::new(path, file, health.clone(), readers_max),
             health,
             readers_max,
             open_requests,

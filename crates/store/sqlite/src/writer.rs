@@ -14,7 +14,7 @@ use tracing::{error, warn};
 
 use crate::{
     agenda::Agenda,
-    checkpointer::Checkpointer,
+    checkpointer::{Checkpointer, Restart},
     error::{Failure, kind_of},
     health::Health,
     stored_bytes::StoredBytes,
@@ -53,7 +53,7 @@ pub(crate) struct Bounds {
 }
 
 impl Writer {
-    /// Starts the thread. What it is given to `keep` it drops last: the lock on the file.
+    /// Starts the thread. What it is given to `keep` it drops last: what must outlive its connection.
     pub(crate) fn start(
         conn: Connection,
         beside: Beside,
@@ -70,7 +70,7 @@ impl Writer {
             checkpointer,
             bounds,
             health,
-            wal_pages_nudged: 0,
+            nudged: None,
             wal_pages_tried: 0,
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
@@ -168,6 +168,19 @@ enum Committed {
     No,
 }
 
+/// How long the write-ahead log is.
+struct Log {
+    pages: u32,
+    /// How many of them the file has.
+    copied: u32,
+}
+
+impl Log {
+    fn left(&self) -> u32 {
+        self.pages.saturating_sub(self.copied)
+    }
+}
+
 struct WriterThread {
     conn: Connection,
     /// Whether a commit waits for the disk.
@@ -176,8 +189,8 @@ struct WriterThread {
     checkpointer: Checkpointer,
     bounds: Bounds,
     health: Health,
-    /// How long the write-ahead log was when the checkpointer was last told to copy it.
-    wal_pages_nudged: u32,
+    /// The write-ahead log when the checkpointer was last told to copy it.
+    nudged: Option<Log>,
     /// How long it was when it was last tried to begin it anew.
     wal_pages_tried: u32,
 }
@@ -306,31 +319,52 @@ impl WriterThread {
         Ok(())
     }
 
-    /// Has the write-ahead log copied into the file, and lets it begin anew once little is left to copy. When
-    /// that falls behind, the writer copies the rest itself.
+    /// Has the write-ahead log copied into the file, and lets it begin anew once little is left. When that falls
+    /// behind, the writer copies the rest itself, however much it is.
     fn bound_wal(&mut self) {
         let Ok((pages, copied)) = self.conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::NOOP) else {
             return;
         };
-        let (pages, copied) = (u32::try_from(pages).unwrap_or(0), u32::try_from(copied).unwrap_or(0));
-        gauge!("streamer_store_wal_bytes").set(f64::from(pages) * PAGE_BYTES);
+        let log =
+            Log { pages: u32::try_from(pages).unwrap_or(0), copied: u32::try_from(copied).unwrap_or(0) };
+        gauge!("streamer_store_wal_bytes").set(f64::from(log.pages) * PAGE_BYTES);
         let Bounds { wal_pages_soft_max: soft_max, wal_pages_max: max, .. } = self.bounds;
-        if pages < soft_max {
-            (self.wal_pages_nudged, self.wal_pages_tried) = (0, 0);
+        if log.pages < soft_max {
+            (self.nudged, self.wal_pages_tried) = (None, 0);
             return;
         }
-        let nearly_copied = pages.saturating_sub(copied) <= soft_max / 4;
         // A long read may keep it from beginning anew: each try, which waits a little, is farther from the last.
-        if (nearly_copied || pages >= max) && pages >= self.wal_pages_tried / 2 * 3 {
-            self.wal_pages_tried = pages;
-            if self.checkpointer.restart(&self.conn) {
-                return;
+        let may_try = log.pages >= self.wal_pages_tried / 2 * 3;
+        if may_try && (log.pages >= max || self.is_copied_enough(&log)) {
+            match self.checkpointer.restart(&self.conn, log.pages >= max) {
+                Restart::Done => return,
+                Restart::Needed => {
+                    self.wal_pages_tried = log.pages;
+                    warn!(
+                        pages = log.pages,
+                        "the write-ahead log grows: a long read keeps it from beginning anew"
+                    );
+                }
+                Restart::Busy => return,
             }
-            warn!(pages, "the write-ahead log grows: a long read keeps it from beginning anew");
         }
-        if pages >= self.wal_pages_nudged + soft_max {
-            self.wal_pages_nudged = pages;
+        if self
+            .nudged
+            .as_ref()
+            .is_none_or(|nudged| log.copied > nudged.copied || log.pages >= nudged.pages + soft_max)
+        {
+            self.nudged = Some(log);
             self.checkpointer.nudge();
         }
+    }
+
+    /// Whether the writer may copy what is left. That holds up those who wait for it, so the checkpointer makes as
+    /// many passes as it takes, each with what was written during the one before; while so much is written that
+    /// this does not get less by far, that would only cost.
+    fn is_copied_enough(&self, log: &Log) -> bool {
+        let soft_max = self.bounds.wal_pages_soft_max;
+        let Some(nudged) = &self.nudged else { return false };
+        log.left() <= soft_max / 256
+            || log.copied > nudged.copied && log.left() <= soft_max / 4 && log.left() > nudged.left() / 4
     }
 }
