@@ -61,7 +61,9 @@ pub(crate) async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: 
     if let Some(refused) = shared.over_rate(address) {
         return refused;
     }
-    let connection = ConnectionId::new(shared.engine.random().unguessable());
+    // Sorts by time: the records of those who come together are stored together.
+    let now = shared.engine.clock().now();
+    let connection = ConnectionId::new(shared.engine.random().uuid(now).simple().to_string());
     let identified = identify(&shared, &connection, address, request.uri(), request.headers()).await;
     let (identity, subprotocol) = match identified {
         Ok(identified) => identified,
