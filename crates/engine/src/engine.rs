@@ -132,9 +132,11 @@ impl Engine {
         }
     }
 
-    /// Notes that these connections were heard from.
+    /// Notes that these connections were heard from: their records live on.
     pub async fn touch(&self, connections: &[ConnectionId]) {
-        if let Err(e) = self.core.store.touch(connections, self.core.clock.now()).await {
+        let now = self.core.clock.now();
+        let expires_at = now + self.core.settings.connection_ttl;
+        if let Err(e) = self.core.store.touch(connections, now, expires_at).await {
             warn!(error = %e, "connections could not be touched");
         }
     }

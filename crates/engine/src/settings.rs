@@ -57,7 +57,7 @@ pub struct Settings {
     pub topics: TopicSettings,
     /// When sends to a connection are given up for a while.
     pub breaker: BreakerSettings,
-    /// How long before a connection's record may be removed, whatever became of it.
+    /// How long before a connection's record may be removed when nothing is heard from it any more.
     pub connection_ttl: Duration,
 }
 

@@ -59,8 +59,9 @@ pub trait Connections: Send + Sync {
     /// The record, if it is there.
     async fn connection(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>>;
 
-    /// Notes that these were heard from. Unknown ids are skipped. May be lost in a crash.
-    async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()>;
+    /// Notes that these were heard from, and keeps their records until `expires_at`. Unknown ids are skipped. May
+    /// be lost in a crash.
+    async fn touch(&self, ids: &[ConnectionId], at: Timestamp, expires_at: Timestamp) -> Result<()>;
 
     /// Removes the record and returns it; `None` if it was gone already.
     async fn disconnect(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>>;

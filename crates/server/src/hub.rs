@@ -254,11 +254,17 @@ mod tests {
         heard.hear();
         let later = clock.advance(Duration::from_secs(9));
         tokio::time::sleep(Settings::default().heartbeat / 2).await;
-        let mut pings = Vec::new();
-        for id in &ids {
-            pings.push(store.connection(id).await.expect("works").expect("there").last_ping);
+        let expected = [
+            ConnectionRecord {
+                last_ping: later,
+                expires_at: later + streamer_engine::Settings::default().connection_ttl,
+                ..record(&ids[0], Timestamp::from_millis(1))
+            },
+            record(&ids[1], Timestamp::from_millis(1)),
+        ];
+        for (id, expected) in ids.iter().zip(expected) {
+            assert_eq!(store.connection(id).await.expect("works"), Some(expected));
         }
-        assert_eq!(pings, [later, Timestamp::from_millis(1)]);
 
         stop.cancel();
         running.await.expect("no panic");

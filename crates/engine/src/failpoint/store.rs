@@ -52,8 +52,8 @@ impl Connections for Points {
         self.0.connection(id).await
     }
 
-    async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()> {
-        write(Step::Touch, self.0.touch(ids, at)).await
+    async fn touch(&self, ids: &[ConnectionId], at: Timestamp, expires_at: Timestamp) -> Result<()> {
+        write(Step::Touch, self.0.touch(ids, at, expires_at)).await
     }
 
     async fn disconnect(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {

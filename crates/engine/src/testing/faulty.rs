@@ -99,8 +99,8 @@ impl<S: Connections> Connections for Faulty<S> {
         self.call("connection", self.store.connection(id)).await
     }
 
-    async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()> {
-        self.call("touch", self.store.touch(ids, at)).await
+    async fn touch(&self, ids: &[ConnectionId], at: Timestamp, expires_at: Timestamp) -> Result<()> {
+        self.call("touch", self.store.touch(ids, at, expires_at)).await
     }
 
     async fn disconnect(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {

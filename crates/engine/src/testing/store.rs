@@ -88,8 +88,8 @@ impl Connections for MemoryStore {
         Ok(self.connections.lock().get(id))
     }
 
-    async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()> {
-        self.connections.lock().touch(ids, at);
+    async fn touch(&self, ids: &[ConnectionId], at: Timestamp, expires_at: Timestamp) -> Result<()> {
+        self.connections.lock().touch(ids, at, expires_at);
         Ok(())
     }
 

@@ -162,8 +162,8 @@ impl Connections for Witness {
         self.store.connection(id).await
     }
 
-    async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()> {
-        self.store.touch(ids, at).await
+    async fn touch(&self, ids: &[ConnectionId], at: Timestamp, expires_at: Timestamp) -> Result<()> {
+        self.store.touch(ids, at, expires_at).await
     }
 
     async fn disconnect(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {

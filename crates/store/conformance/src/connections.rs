@@ -59,16 +59,19 @@ pub async fn are_replaced(store: SharedStore) {
     assert_eq!(list(&store, &ConnectionFilter::default(), 10).await, ["a"]);
 }
 
-/// Only `last_ping` changes, and nothing appears.
+/// Only `last_ping` and `expires_at` change, and nothing appears.
 pub async fn are_touched(store: SharedStore) {
     connect(&store, &connection("a")).await;
     connect(&store, &connection("b")).await;
     let ids = [ConnectionId::new("a"), ConnectionId::new("unknown")];
-    store.touch(&ids, at(50)).await.expect("notes");
-    assert_eq!(find(&store, "a").await, Some(ConnectionRecord { last_ping: at(50), ..connection("a") }));
+    store.touch(&ids, at(50), at(5000)).await.expect("notes");
+    assert_eq!(
+        find(&store, "a").await,
+        Some(ConnectionRecord { last_ping: at(50), expires_at: at(5000), ..connection("a") })
+    );
     assert_eq!(find(&store, "b").await, Some(connection("b")));
     assert_eq!(find(&store, "unknown").await, None);
-    store.touch(&[], at(60)).await.expect("notes");
+    store.touch(&[], at(60), at(6000)).await.expect("notes");
 }
 
 /// The record is handed to whoever removed it.

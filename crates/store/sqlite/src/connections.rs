@@ -46,10 +46,16 @@ pub(crate) fn get(conn: &Connection, id: &ConnectionId) -> Result<Option<Connect
     conn.prepare_cached(&sql)?.query_row([id.as_str()], read).optional()
 }
 
-pub(crate) fn touch(tx: &mut Tx<'_>, ids: &[ConnectionId], at: Timestamp) -> Result<(), Failure> {
-    let mut update = tx.conn.prepare_cached("UPDATE connection SET last_ping = ?2 WHERE id = ?1")?;
+pub(crate) fn touch(
+    tx: &mut Tx<'_>,
+    ids: &[ConnectionId],
+    at: Timestamp,
+    expires_at: Timestamp,
+) -> Result<(), Failure> {
+    let sql = "UPDATE connection SET last_ping = ?2, expires_at = ?3 WHERE id = ?1";
+    let mut update = tx.conn.prepare_cached(sql)?;
     for id in ids {
-        update.execute((id.as_str(), at.as_millis()))?;
+        update.execute((id.as_str(), at.as_millis(), expires_at.as_millis()))?;
     }
     Ok(())
 }

@@ -161,9 +161,9 @@ impl Connections for SqliteStore {
         self.readers.call(move |conn| connections::get(conn, &id)).await
     }
 
-    async fn touch(&self, ids: &[ConnectionId], at: Timestamp) -> Result<()> {
+    async fn touch(&self, ids: &[ConnectionId], at: Timestamp, expires_at: Timestamp) -> Result<()> {
         let ids = ids.to_vec();
-        self.writer.call_lazily(move |tx| connections::touch(tx, &ids, at)).await
+        self.writer.call_lazily(move |tx| connections::touch(tx, &ids, at, expires_at)).await
     }
 
     async fn disconnect(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>> {

@@ -21,10 +21,11 @@ impl StoredConnections {
         self.0.get(id).cloned()
     }
 
-    pub(super) fn touch(&mut self, ids: &[ConnectionId], at: Timestamp) {
+    pub(super) fn touch(&mut self, ids: &[ConnectionId], at: Timestamp, expires_at: Timestamp) {
         for id in ids {
             if let Some(connection) = self.0.get_mut(id) {
                 connection.last_ping = at;
+                connection.expires_at = expires_at;
             }
         }
     }
