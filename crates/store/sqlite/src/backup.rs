@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use streamer_engine::store::ArtifactId;
 use thiserror::Error;
 
@@ -14,7 +14,7 @@ use crate::{
     OpenError, Settings,
     artifacts::{file_of, sync_folder},
     check::open_existing,
-    open::{connect, version},
+    open::{check_folder, connect, version},
 };
 
 /// Why there is no backup.
@@ -56,6 +56,7 @@ pub fn backup(settings: &Settings, to: &Path) -> Result<(), BackupError> {
             return Err(BackupError::Exists { path: path.to_owned() });
         }
     }
+    check_folder(to)?;
     let conn = open_existing(&settings.path)?;
     if version(&conn, &settings.path)? == 0 {
         return Err(OpenError::NotAStore { path: settings.path.clone() }.into());
@@ -76,10 +77,9 @@ fn copy_file(conn: &Connection, from: &Path, to: &Path) -> Result<(), BackupErro
         source: io::Error::new(io::ErrorKind::InvalidInput, "the name is not UTF-8"),
     })?;
     let copied = conn.execute("VACUUM INTO ?1", [name]);
-    copied.map_err(|e| match OpenError::of_sqlite(from, e) {
-        damaged @ (OpenError::Damaged { .. } | OpenError::NotADatabase { .. }) => damaged.into(),
-        OpenError::Sqlite { source, .. } => write_error(to, io::Error::other(source)),
-        other => write_error(to, io::Error::other(other.to_string())),
+    copied.map_err(|e| match e.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::of_sqlite(from, e),
+        _ => OpenError::of_sqlite(to, e),
     })?;
     begin_new_lives(to).map_err(|e| write_error(to, io::Error::other(e)))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(|e| write_error(to, e))

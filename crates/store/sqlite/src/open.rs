@@ -167,6 +167,14 @@ impl OpenError {
     }
 }
 
+/// Whether the folder that `path` is to be in is there.
+pub(crate) fn check_folder(path: &Path) -> Result<(), OpenError> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        Some(folder) => Err(OpenError::MissingFolder { folder: folder.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// A connection to a file that is there, with this store's ways.
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -34,7 +34,7 @@ use crate::{
     handle::Handle,
     health::Health,
     lock::Lock,
-    open::{connect, open_file},
+    open::{check_folder, connect, open_file},
     outbox,
     readers::Readers,
     requests,
@@ -69,9 +69,7 @@ impl SqliteStore {
         let path = settings.path.clone();
         let broken = |e| OpenError::of_sqlite(&path, e);
         let failed = |e| OpenError::of_io(&path, e);
-        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
-            return Err(OpenError::MissingFolder { folder: folder.to_owned() });
-        }
+        check_folder(&path)?;
         let lock = Lock::take(&path)?;
         let conn = open_file(&path, lock.former(), settings.check_bytes_max)?;
         let health = Health::of(&path).map_err(failed)?;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -145,6 +146,22 @@ async fn a_backup_made_while_writing_is_whole() {
     assert!(kept.is_some());
     enqueue(&copy, "more").await;
     enqueue(&store, "the original goes on").await;
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_names_where_it_was_to_be() {
+    let folder = folder();
+    drop(open(&path(&folder)));
+    let to = folder.path().join("nowhere").join("copy.db");
+    let error = backup(&Settings::at(path(&folder)), &to).expect_err("has no folder");
+    assert_eq!(
+        error.to_string(),
+        format!("the folder {} is missing: create it first", to.parent().expect("has one").display())
+    );
+    // A file system that takes no files.
+    let to = Path::new("/proc/copy.db");
+    let error = backup(&Settings::at(path(&folder)), to).expect_err("takes none");
+    assert_eq!(error.to_string(), "no permission to read and write /proc/copy.db");
 }
 
 #[tokio::test]
