@@ -227,9 +227,18 @@ impl Server {
 
     /// SIGTERM.
     pub async fn terminate(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// SIGHUP.
+    pub async fn hang_up(&self) {
+        self.signal("HUP").await;
+    }
+
+    async fn signal(&self, name: &str) {
         let id = self.pid().expect("it runs").to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(asked.expect("there is a kill").success(), "SIGTERM could not be sent");
+        let asked = Command::new("kill").args(["-s", name, &id]).status().await;
+        assert!(asked.expect("there is a kill").success(), "SIG{name} could not be sent");
     }
 
     /// How it ends by itself.

@@ -60,6 +60,22 @@ async fn five_mistakes_are_told_at_once_and_nothing_is_bound() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_served_is_refused() {
+    let (_folder, shell) = keyed();
+    for (setting, value, problem) in [
+        ("listen.path_prefixes", "[\"/prod\", \"/a/ws\", \"/v1\"]", "\"/a/ws\" must look like /prod"),
+        ("listen.path_prefixes", "[\"/a/../b\"]", "must look like /prod"),
+        ("connections.heartbeat_s", "18446744073709551615", "must be at most"),
+        ("drain.timeout_s", "9223372036854775807", "must be at most"),
+        ("listen.sockets_max", "9223372036854775807", "must be at most 1000000000"),
+        ("engine.handler_threads", "1000000", "must be at most 10000"),
+    ] {
+        let told = shell.run(["config", "check", "--set", &format!("{setting}={value}")]).await.failed(1);
+        assert!(told.contains(setting) && told.contains(problem), "{setting} = {value}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_key_the_way_to_one_is_shown() {
     let folder = folder();
     let told = shell(folder.path()).run(["serve"]).await.failed(1);

@@ -121,3 +121,14 @@ async fn an_idle_server_stops_at_once_and_a_second_signal_does_not_wait() {
     let standing = busy.peer("ada", "acme").await.ask("s", "status", json!({ "request_id": "long" })).await;
     assert_eq!(standing["data"]["status"], "PROCESSING", "{standing}");
 }
+
+#[tokio::test]
+async fn a_hangup_ends_nothing() {
+    let mut server = server().start().await;
+    let mut peer = server.peer("ada", "acme").await;
+    server.hang_up().await;
+    for id in ["one", "two", "three"] {
+        assert_eq!(peer.ask(id, "echo", json!(id)).await["success"], true);
+    }
+    server.stop().await;
+}

@@ -74,6 +74,9 @@ async fn a_full_disk_refuses_honestly_and_loses_nothing() {
         (&json!("OVERLOADED"), &json!(true)),
         "{refused}"
     );
+    assert_eq!(error["message"], "the server's disk is full: try again later");
+    let ready = server.inspect("/readyz").await;
+    assert_eq!((ready.status, &ready.json()["status"]), (503, &json!("the store's disk is full: make room")));
 
     // Reads go on, over a connection that is there, and over HTTP.
     for (id, action, payload) in [
@@ -96,7 +99,7 @@ async fn a_full_disk_refuses_honestly_and_loses_nothing() {
     assert_eq!(server.inspect("/healthz").await.status, 200);
     // A connection has a record.
     match Peer::try_connect(&server.ws_url(), Some(&Issuer::shared().token("late", TENANT))).await {
-        Err(Refused::Answered { status: 500, .. }) | Ok(_) => {}
+        Err(Refused::Answered { status: 503, .. }) | Ok(_) => {}
         other => panic!("neither in nor honestly out: {other:?}"),
     }
     // Whoever insists, waits.
@@ -106,6 +109,7 @@ async fn a_full_disk_refuses_honestly_and_loses_nothing() {
         // Longer than a lease: those that cannot be renewed run out, and nobody takes them.
         tokio::time::sleep(Duration::from_secs(4)).await;
         disk.free();
+        until("it to be ready", async || (server.inspect("/readyz").await.status == 200).then_some(())).await;
     };
     let (client, ()) = within("all to be done", Box::pin(async { tokio::join!(insisting, free) })).await;
     audit::hold(&server, &client).await;

@@ -11,7 +11,6 @@ use streamer_e2e::{
     server::{Server, Setup},
 };
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use crate::{folder, server, shell};
 
@@ -94,12 +93,8 @@ async fn a_hangup_has_the_certificate_read_again() {
     let mut server = authority.server().start().await;
     let expires = server.metric("streamer_tls_certificate_not_after_seconds", &[]).await;
     assert!(expires > 4e9, "{expires}");
-    let hang_up = async || {
-        let id = server.pid().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-HUP", &id]).status().await.expect("there is a kill").success());
-    };
     std::fs::write(authority.file("key.pem"), "nonsense").expect("written");
-    hang_up().await;
+    server.hang_up().await;
     until("the broken pair is told of", async || {
         (server.metric("streamer_tls_reloads_total", &["failed"]).await == 1.0).then_some(())
     })
@@ -107,7 +102,7 @@ async fn a_hangup_has_the_certificate_read_again() {
     let _ = authority.shell(&server).run(["request", "echo"]).await.succeeded();
 
     authority.issue();
-    hang_up().await;
+    server.hang_up().await;
     until("the new pair is in force", async || {
         (server.metric("streamer_tls_reloads_total", &["done"]).await == 1.0).then_some(())
     })

@@ -13,7 +13,6 @@ use crate::config::Listen;
 pub(crate) struct Certificate {
     tls: Tls,
     interval: Duration,
-    hangups: Hangups,
 }
 
 impl Certificate {
@@ -21,7 +20,7 @@ impl Certificate {
     pub(crate) fn load(listen: &Listen) -> anyhow::Result<Option<Self>> {
         let Some(tls) = listen.tls(SystemClock.now())? else { return Ok(None) };
         let interval = listen.tls_reload_interval_s.duration();
-        Ok(Some(Self { tls, interval, hangups: Hangups::listen()? }))
+        Ok(Some(Self { tls, interval }))
     }
 
     pub(crate) fn tls(&self) -> Tls {
@@ -29,11 +28,11 @@ impl Certificate {
     }
 
     /// Looks at its files at every interval, and at once when SIGHUP asks for it.
-    pub(crate) async fn keep_fresh(mut self, stop: CancellationToken) -> io::Result<()> {
+    pub(crate) async fn keep_fresh(self, mut hangups: Hangups, stop: CancellationToken) -> io::Result<()> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = self.hangups.next() => {}
+                () = hangups.next() => {}
                 () = tokio::time::sleep(self.interval) => {}
             }
             let tls = self.tls.clone();

@@ -15,7 +15,7 @@ use streamer_engine::{Engine, Ports, Router, store::WorkerId};
 use streamer_server::{Admin, AdminSettings, Door, Hub, Management};
 use streamer_service::{
     config::Loaded,
-    signals::Stop,
+    signals::{Hangups, Stop},
     supervisor::Supervisor,
     tasks::Tasks,
     telemetry::{self, Metrics},
@@ -120,6 +120,8 @@ async fn serve(
     telemetry::install(&config.logs)?;
     let metrics = Metrics::install(METRICS_IDLE)?;
     let stop = Stop::on_signals()?;
+    // Ends nothing, also where there is no certificate to look at again.
+    let hangups = Hangups::listen()?;
     let supervisor = Supervisor::of_environment()?;
     let (verifier, rotation) = tokio::select! {
         verifier = config.auth.verifier() => verifier?,
@@ -195,7 +197,7 @@ async fn serve(
         anyhow::Ok(())
     });
     if let Some(certificate) = certificate {
-        tasks.spawn("certificate", move |stop| certificate.keep_fresh(stop));
+        tasks.spawn("certificate", move |stop| certificate.keep_fresh(hangups, stop));
     }
     if let Some(rotation) = rotation {
         tasks.spawn("keys", move |stop| async move {

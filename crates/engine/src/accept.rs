@@ -94,7 +94,6 @@ pub(crate) fn submit(
             start(core, session, answering, Held::Run(run))
         }
         Ok(Plan { new, short: false }) => {
-            metrics::counter!("streamer_requests_accepted_total", "kind" => "queued").increment(1);
             let answering = Box::pin(enqueue(Arc::clone(core), Arc::clone(session), new));
             start(core, session, answering, Held::Room { _room: room })
         }
@@ -253,6 +252,7 @@ async fn enqueue(core: Arc<Core>, session: Arc<Session>, new: NewRequest) -> Opt
     }
     match core.persist(|| core.store.enqueue(&new, &core.settings.quota)).await {
         Ok(Enqueued::New) => {
+            metrics::counter!("streamer_requests_accepted_total", "kind" => "queued").increment(1);
             core.wake.notify_one();
             let stored = core.acknowledgment(id, "stored: progress and outcome follow");
             // Whoever is gone by now resumes later.

@@ -12,7 +12,7 @@ use crate::{
     Failure,
     engine::publish_one,
     run::{Run, too_large},
-    store::{ArtifactId, ErrorKind, NewArtifact, TopicKey},
+    store::{ArtifactId, NewArtifact, TopicKey},
 };
 
 /// A handler's view of the request that it runs. Cheap to clone.
@@ -214,7 +214,7 @@ impl Run {
         let kept =
             core.persist(|| core.store.keep(new.clone(), quota)).await.map_err(|e| match e.kind() {
                 // Nobody tries a short run again but its sender, who is told why.
-                ErrorKind::Full if self.lease().is_none() => {
+                kind if kind.is_used_up() && self.lease().is_none() => {
                     Failure::reject("there is no room to keep this file").code(ErrorCode::Overloaded)
                 }
                 _ => Failure::retry(e),

@@ -55,6 +55,9 @@ pub(crate) struct Core {
     pub(crate) stopping: CancellationToken,
 }
 
+/// What those read whose request or message the disk has no room for.
+pub(crate) const NO_SPACE: &str = "the server's disk is full: try again later";
+
 impl Core {
     /// Lets a task go on by itself, on the engine's own threads: a handler may be the one who asks for it.
     pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
@@ -82,7 +85,7 @@ impl Core {
         Trying: Future<Output = store::Result<T>> + Send,
     {
         let passes = |kind, failures| {
-            kind == ErrorKind::Full || ErrorKind::is_transient(kind) && failures <= STORE_RETRIES
+            ErrorKind::is_used_up(kind) || ErrorKind::is_transient(kind) && failures <= STORE_RETRIES
         };
         self.try_again(call, passes).await
     }
@@ -92,7 +95,7 @@ impl Core {
     where
         Trying: Future<Output = store::Result<T>> + Send,
     {
-        self.try_again(call, |kind, _| kind.is_transient() || kind == ErrorKind::Full).await
+        self.try_again(call, |kind, _| kind.is_transient() || kind.is_used_up()).await
     }
 
     /// `passes` says whether a kind of fault may pass, after so many failures.
@@ -123,7 +126,10 @@ impl Core {
     /// What a client reads when the store refused or failed. A failure goes to the log, under the id.
     pub(crate) fn refusal(&self, e: &store::Error, correlation_id: &str) -> ErrorBody {
         match e.kind() {
-            ErrorKind::Full => self.overloaded("the queue is full: try again later"),
+            ErrorKind::Full => {
+                self.overloaded("the queue is full, or as much is stored as may be: try again later")
+            }
+            ErrorKind::NoSpace => self.overloaded(NO_SPACE),
             ErrorKind::Conflict => {
                 ErrorBody::new(ErrorCode::Conflict, "this id stands for a request with another payload")
             }

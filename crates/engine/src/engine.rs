@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::{
     Frame, Handlers, RequestView, Router, Settings, accept,
     clock::{Clock, SystemClock},
-    core::{Core, Running, unknown_cursor},
+    core::{Core, NO_SPACE, Running, unknown_cursor},
     handlers::{self, Begun},
     live::Live,
     outbox::{self, OutboxSettings, Webhooks},
@@ -130,6 +130,12 @@ impl Engine {
         if let Err(e) = self.core.persist(|| self.core.store.disconnect(&session.connection)).await {
             warn!(error = %e, connection_id = %session.connection, "a connection's record could not be removed");
         }
+    }
+
+    /// What those read who are turned away because the store's disk is full.
+    #[must_use]
+    pub fn refused_for_space(&self) -> ErrorBody {
+        self.core.overloaded(NO_SPACE)
     }
 
     /// Notes that these connections were heard from: their records live on.

@@ -129,6 +129,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
             Ok(Err(e)) if e.kind() == ErrorKind::Corrupt => {
                 Some("the store is damaged: stop, see `streamer store check`, restore the newest backup")
             }
+            Ok(Err(e)) if e.kind() == ErrorKind::NoSpace => Some("the store's disk is full: make room"),
             Ok(Err(_)) | Err(_) => Some("the store does not answer"),
         }
     } else {

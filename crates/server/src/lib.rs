@@ -31,6 +31,7 @@ mod tls;
 mod upgrade;
 mod vitals;
 mod volley;
+mod waiting;
 mod wire;
 
 pub use admin::{Admin, AdminSettings};

@@ -28,13 +28,22 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-use crate::{line::Line, patience::Patient, stream::Stream, tls::Handshakes};
+use crate::{
+    line::Line,
+    patience::Patient,
+    stream::Stream,
+    tls::Handshakes,
+    waiting::{Room, Waiting},
+};
 
 /// The largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// How long to wait after the system refused a socket (no more files, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long to wait before one more is asked to make room.
+const ROOM_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long whoever was accepted just before the end has for its first request: it is owed a word.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -70,6 +79,7 @@ pub(crate) struct Listening {
 pub(crate) struct Sockets {
     places: Arc<Semaphore>,
     open: Arc<AtomicUsize>,
+    waiting: Waiting,
 }
 
 /// A socket's place among those that may be open. Goes along when the socket becomes a WebSocket.
@@ -85,7 +95,7 @@ struct Place {
 
 impl Sockets {
     pub(crate) fn new(max: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(max)), open: Arc::default() }
+        Self { places: Arc::new(Semaphore::new(max)), open: Arc::default(), waiting: Waiting::default() }
     }
 
     /// How many are open.
@@ -93,8 +103,22 @@ impl Sockets {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Waits for a place. Who only waits for a request makes room.
     async fn room(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.places).acquire_owned().await.expect("never closed")
+        loop {
+            let free = Arc::clone(&self.places).acquire_owned();
+            if self.places.available_permits() > 0 {
+                return free.await.expect("never closed");
+            }
+            let patience = match self.waiting.make_room() {
+                Room::Asked => ROOM_PATIENCE,
+                Room::In(left) => left,
+                Room::None => ROOM_PATIENCE,
+            };
+            if let Ok(permit) = timeout(patience, free).await {
+                return permit.expect("never closed");
+            }
+        }
     }
 
     fn place(&self, permit: OwnedSemaphorePermit) -> SocketPermit {
@@ -162,6 +186,7 @@ async fn serve_socket(
     listening: Arc<Listening>,
     stop: CancellationToken,
 ) {
+    let socket = listening.sockets.waiting.socket();
     // Answers are small and awaited: they do not wait for more to go along.
     if let Err(e) = stream.set_nodelay(true) {
         warn!(error = %e, "a socket could not be set up");
@@ -180,6 +205,7 @@ async fn serve_socket(
             let shaken = tokio::select! {
                 shaken = shaking => shaken,
                 () = late => return,
+                () = socket.displaced() => return,
             };
             let Some(stream) = shaken else { return };
             stream
@@ -187,16 +213,18 @@ async fn serve_socket(
     };
     let routes = TowerToHyperService::new(routes);
     let (stage, mut stages) = watch::channel(Stage::Silent);
+    let asked_of = Arc::clone(&socket);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let upgrades = request.headers().contains_key(header::UPGRADE);
         stage.send_replace(if upgrades { Stage::Upgrading } else { Stage::Asked });
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(permit.clone());
+        let asked = asked_of.ask();
         let (answering, stage) = (routes.call(request), stage.clone());
         async move {
             let answer = answering.await;
             stage.send_replace(Stage::Asked);
-            answer
+            answer.map(|answer| answer.map(|body| asked.until_the_end_of(body)))
         }
     });
     let connection = http1::Builder::new()
@@ -216,6 +244,7 @@ async fn serve_socket(
     // What goes wrong here is the peer's: it left, or it does not speak HTTP.
     let _ = tokio::select! {
         served = connection.as_mut() => served,
+        () = socket.displaced() => return,
         () = over => {
             connection.as_mut().graceful_shutdown();
             let deadline = sleep(listening.head_timeout);

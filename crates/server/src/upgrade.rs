@@ -15,7 +15,7 @@ use axum::{
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use streamer_auth::{Identity, Rejected};
-use streamer_engine::store::ConnectionRecord;
+use streamer_engine::store::{ConnectionRecord, ErrorKind};
 use streamer_protocol::{ConnectionId, ErrorBody, ErrorCode, Timestamp};
 use tokio::{sync::oneshot, time::timeout};
 use tokio_tungstenite::{
@@ -163,7 +163,10 @@ async fn live(
             error!(correlation_id, operation = "connect", error = %e, "a connection could not be stored");
             // It may have been stored all the same. What cannot be removed now expires.
             let _ = engine.store().disconnect(&record.id).await;
-            let failed = ErrorBody::new(ErrorCode::InternalError, "the connection could not be stored");
+            let failed = match e.kind() {
+                ErrorKind::NoSpace => engine.refused_for_space(),
+                _ => ErrorBody::new(ErrorCode::InternalError, "the connection could not be stored"),
+            };
             let _ = stored.send(Err(failed.correlated(correlation_id)));
             return;
         }

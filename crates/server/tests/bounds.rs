@@ -83,6 +83,35 @@ async fn so_many_sockets_are_open_and_the_next_ones_wait() {
 }
 
 #[tokio::test]
+async fn sockets_that_ask_for_nothing_keep_nobody_out() {
+    let mut setup = Setup::default();
+    // They would have their places for longer than anybody waits.
+    setup.settings.head_timeout = Duration::from_secs(600);
+    setup.settings.sockets_max = 8;
+    let server = setup.start().await;
+    let mut client = Client::ada(&server).await;
+    let mut mute = Vec::new();
+    for _ in 0..5 {
+        mute.push(Raw::connect(server.addr).await);
+    }
+    // One that has begun to ask, and one that has been answered.
+    let mut partial = Raw::connect(server.addr).await;
+    partial.send(&Raw::upgrade(&Token::ada()).as_bytes()[..100]).await;
+    let mut idle = Raw::connect(server.addr).await;
+    idle.send(b"GET /nowhere HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    for _ in 0..8 {
+        mute.push(Raw::connect(server.addr).await);
+    }
+    let mut late = in_time("there is room", Client::ada(&server)).await;
+    late.echo("served").await;
+    client.echo("a WebSocket makes no room").await;
+    client.leave().await;
+    late.leave().await;
+    drop((mute, partial, idle));
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn refused_upgrades_give_their_places_back() {
     let mut setup = Setup::default();
     setup.settings.sockets_max = 1;

@@ -197,6 +197,10 @@ async fn a_full_queue_says_when_to_come_back() {
     let other = json!({ "action": "work", "payload": 1 });
     let other = Http::post(server.addr, "/v1/requests").bearer(&Token::of("ada", "globex")).json(other);
     assert_eq!(other.send().await.status, 202, "another tenant's queue is its own");
+    assert!(
+        server.counts("streamer_requests_accepted_total{kind=\"queued\"}", 2),
+        "what is refused is not counted"
+    );
     server.gate.add_permits(2);
     server.finish().await;
 }

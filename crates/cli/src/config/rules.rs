@@ -18,6 +18,12 @@ use super::{Admin, Auth, Config, Listen};
 /// The shortest admin token.
 const ADMIN_TOKEN_CHARS_MIN: usize = 16;
 
+/// More of anything is no bound.
+const COUNT_MAX: usize = 1_000_000_000;
+
+/// More threads than a system has by default for all of its processes.
+const HANDLER_THREADS_MAX: usize = 10_000;
+
 /// Lists every mistake.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     addresses(config, mistakes);
@@ -88,6 +94,19 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             mistakes.push(name, "must be at least 1");
         }
     }
+    for (name, value, max) in [
+        ("listen.sockets_max", config.listen.sockets_max, COUNT_MAX),
+        ("listen.tls_handshakes_max", config.listen.tls_handshakes_max, COUNT_MAX),
+        ("engine.running_max", engine.running_max, COUNT_MAX),
+        ("engine.handler_threads", engine.handler_threads, HANDLER_THREADS_MAX),
+        ("connections.in_flight_max", connections.in_flight_max, COUNT_MAX),
+        ("http.user_calls_max", config.http.user_calls_max, COUNT_MAX),
+        ("http.user_streams_max", config.http.user_streams_max, COUNT_MAX),
+    ] {
+        if value > max {
+            mistakes.push(name, format!("must be at most {max}"));
+        }
+    }
     for (action, most) in &engine.action_running_max {
         if *most == 0 {
             mistakes.push("engine.action_running_max", format!("{action}: must be at least 1"));
@@ -145,11 +164,9 @@ fn addresses(config: &Config, mistakes: &mut Mistakes) {
             mistakes.push("admin.address", "must not be the same as listen.address");
         }
     }
-    for prefix in &listen.path_prefixes {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.' | b'~');
-        if !prefix.starts_with('/') || !prefix.bytes().all(plain) || prefix.trim_matches('/').is_empty() {
-            mistakes.push("listen.path_prefixes", format!("{prefix:?} must look like /prod"));
-        }
+    for prefix in listen.path_prefixes.iter().filter(|prefix| !is_path_prefix(prefix)) {
+        let problem = format!("{prefix:?} must look like /prod, and have no part {}", OWN_PARTS.join(" or "));
+        mistakes.push("listen.path_prefixes", problem);
     }
     for network in &listen.trusted_proxies {
         if parse_network(network).is_none() {
@@ -157,6 +174,21 @@ fn addresses(config: &Config, mistakes: &mut Mistakes) {
             mistakes.push("listen.trusted_proxies", format!("{network:?} {expected}"));
         }
     }
+}
+
+/// Parts of the doors' own paths: one door would stand in the place of another.
+const OWN_PARTS: [&str; 2] = ["ws", "v1"];
+
+fn is_path_prefix(prefix: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(plain)
+            && !part.bytes().all(|b| b == b'.')
+            && !OWN_PARTS.contains(&part)
+    };
+    let parts = prefix.strip_suffix('/').unwrap_or(prefix).strip_prefix('/');
+    parts.is_some_and(|parts| parts.split('/').all(is_part))
 }
 
 fn origins(config: &Config, mistakes: &mut Mistakes) {

@@ -21,8 +21,10 @@ pub enum ErrorKind {
     Conflict,
     /// Another fence is out, or the request has ended: change nothing more.
     LeaseLost,
-    /// A quota or the disk is used up.
+    /// A quota is used up.
     Full,
+    /// The disk is full.
+    NoSpace,
     /// An argument that no caller should have sent, such as a foreign cursor.
     Invalid,
     /// A passing fault: the same call may succeed later. It may also have been done.
@@ -40,6 +42,12 @@ impl ErrorKind {
         matches!(self, Self::Unavailable)
     }
 
+    /// Whether the same call may succeed once somebody has made room.
+    #[must_use]
+    pub const fn is_used_up(self) -> bool {
+        matches!(self, Self::Full | Self::NoSpace)
+    }
+
     /// In a word, for logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +56,7 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::LeaseLost => "lease_lost",
             Self::Full => "full",
+            Self::NoSpace => "no_space",
             Self::Invalid => "invalid",
             Self::Unavailable => "unavailable",
             Self::Closed => "closed",

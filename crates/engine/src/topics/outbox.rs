@@ -12,7 +12,7 @@ use super::{
     publish::{count, published},
 };
 use crate::{
-    core::{Core, internal},
+    core::{Core, NO_SPACE, internal},
     store::{self, Append, AppendId, Appended, ErrorKind, Message, NewMessage, TopicKey},
 };
 
@@ -215,8 +215,10 @@ fn fresh_id(core: &Core) -> AppendId {
 
 /// What a publisher reads when its message could not be stored.
 fn failed(core: &Core, e: &store::Error) -> ErrorBody {
-    if e.kind() == ErrorKind::Full {
-        return core.overloaded("the topics keep as much as they may: try again later");
+    match e.kind() {
+        ErrorKind::Full => return core.overloaded("the topics keep as much as they may: try again later"),
+        ErrorKind::NoSpace => return core.overloaded(NO_SPACE),
+        _ => {}
     }
     let correlation_id = core.random.uuid(core.clock.now()).to_string();
     tracing::error!(correlation_id, error = %e, "a message could not be stored");

@@ -3,15 +3,22 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// A span in whole milliseconds, for settings that end in `_ms`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
+/// The longest span, in seconds: a hundred years. Any moment plus that is still a moment.
+const SPAN_SECONDS_MAX: u64 = 100 * 365 * 24 * 60 * 60;
+
+/// A span in whole milliseconds, for settings that end in `_ms`; at most a hundred years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct Millis(pub u64);
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        at_most(SPAN_SECONDS_MAX * 1000, deserializer).map(Self)
+    }
+}
 
 impl Millis {
     /// The span.
@@ -27,13 +34,25 @@ impl From<Millis> for Duration {
     }
 }
 
-/// A span in whole seconds, for settings that end in `_s`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
+/// A span in whole seconds, for settings that end in `_s`; at most a hundred years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct Seconds(pub u64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        at_most(SPAN_SECONDS_MAX, deserializer).map(Self)
+    }
+}
+
+fn at_most<'de, D: Deserializer<'de>>(max: u64, deserializer: D) -> Result<u64, D::Error> {
+    let span = u64::deserialize(deserializer)?;
+    if span > max {
+        return Err(D::Error::custom(format!("must be at most {max}")));
+    }
+    Ok(span)
+}
 
 impl Seconds {
     /// The span.
@@ -102,6 +121,14 @@ mod tests {
     fn spans_have_their_unit() {
         assert_eq!(Duration::from(Millis(1500)), Duration::from_millis(1500));
         assert_eq!(Duration::from(Seconds(2)), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn spans_have_an_end() {
+        assert_eq!(serde_json::from_str::<Seconds>("3153600000").expect("a century"), Seconds(3_153_600_000));
+        let error = serde_json::from_str::<Seconds>("3153600001").expect_err("is longer");
+        assert!(error.to_string().starts_with("must be at most 3153600000"), "{error}");
+        serde_json::from_str::<Millis>("18446744073709551615").expect_err("is longer");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
 /// What a failed statement or commit means to the engine.
 pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
     match error.sqlite_error_code() {
-        _ if is_full(error) => ErrorKind::Full,
+        _ if is_full(error) => ErrorKind::NoSpace,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(_) => ErrorKind::Unavailable,
         // A column that holds what this store never wrote.
@@ -59,7 +59,7 @@ pub(crate) fn store_error(error: rusqlite::Error) -> Error {
 
 pub(crate) fn io_error(error: std::io::Error) -> Error {
     let kind = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
         _ => ErrorKind::Unavailable,
     };
     Error::new(kind, error)
@@ -79,12 +79,12 @@ mod tests {
 
     #[test]
     fn a_full_disk_a_damaged_page_and_a_passing_fault_are_told_apart() {
-        assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_FULL), ErrorKind::Full);
-        assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_IOERR_SHMSIZE), ErrorKind::Full);
+        assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_FULL), ErrorKind::NoSpace);
+        assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_IOERR_SHMSIZE), ErrorKind::NoSpace);
         assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_CORRUPT), ErrorKind::Corrupt);
         assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_BUSY), ErrorKind::Unavailable);
         assert_eq!(kind_of_code(rusqlite::ffi::SQLITE_IOERR), ErrorKind::Unavailable);
-        assert_eq!(io_error(std::io::ErrorKind::StorageFull.into()).kind(), ErrorKind::Full);
+        assert_eq!(io_error(std::io::ErrorKind::StorageFull.into()).kind(), ErrorKind::NoSpace);
         assert_eq!(io_error(std::io::ErrorKind::BrokenPipe.into()).kind(), ErrorKind::Unavailable);
     }
 }

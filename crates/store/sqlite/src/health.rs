@@ -14,6 +14,9 @@ use tracing::error;
 
 use crate::{error::kind_of, settings::beside};
 
+/// With less than this a disk that was full still is: a group of writes takes that much.
+const ROOM_BYTES: u64 = 64 * 1024;
+
 /// Shared by all who read and write. What was found damaged once is written no more: a person must look.
 #[derive(Clone)]
 pub(crate) struct Health(Arc<State>);
@@ -23,6 +26,8 @@ struct State {
     /// and what is written goes with it.
     files: Vec<(PathBuf, Identity)>,
     damaged: AtomicBool,
+    /// Whether a write has found the disk full.
+    full: AtomicBool,
 }
 
 impl Health {
@@ -31,7 +36,7 @@ impl Health {
         let files = [path.to_owned(), beside(path, "-wal")];
         let files = files.into_iter().map(|file| Ok((file.clone(), Identity::of(&file)?)));
         let files = files.collect::<io::Result<_>>()?;
-        Ok(Self(Arc::new(State { files, damaged: AtomicBool::new(false) })))
+        Ok(Self(Arc::new(State { files, damaged: AtomicBool::new(false), full: AtomicBool::new(false) })))
     }
 
     /// Whether anything may be written.
@@ -55,8 +60,23 @@ impl Health {
         Ok(())
     }
 
-    /// Takes notice of a failure that tells of damage.
+    /// Whether the disk has room, as far as is known: since a write found it full, it is asked each time.
+    pub(crate) fn has_space(&self) -> Result<()> {
+        let state = &self.0;
+        if state.full.load(Ordering::Relaxed) {
+            if state.files.iter().any(|(file, _)| free_bytes(file).is_none_or(|free| free < ROOM_BYTES)) {
+                return Err(Error::new(ErrorKind::NoSpace, "the disk is full"));
+            }
+            state.full.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Takes notice of a failure that tells of damage, or of a full disk.
     pub(crate) fn note(&self, failure: &rusqlite::Error) {
+        if kind_of(failure) == ErrorKind::NoSpace {
+            self.0.full.store(true, Ordering::Relaxed);
+        }
         if kind_of(failure) == ErrorKind::Corrupt && !self.0.damaged.swap(true, Ordering::Relaxed) {
             error!(error = %failure, "the store's file is damaged: nothing is written into it any more");
         }
@@ -65,6 +85,18 @@ impl Health {
     pub(crate) fn is_damaged(&self) -> bool {
         self.0.damaged.load(Ordering::Relaxed)
     }
+}
+
+/// How many bytes there is room for on the disk that holds a file.
+#[cfg(unix)]
+fn free_bytes(file: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(file).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_file: &Path) -> Option<u64> {
+    Some(u64::MAX)
 }
 
 /// Tells a file from another one that has got its name.

@@ -303,6 +303,7 @@ impl Requests for SqliteStore {
 
     async fn open_requests(&self) -> Result<u64> {
         self.health.allows_writing()?;
+        self.health.has_space()?;
         Ok(self.open_requests.load(Ordering::Acquire))
     }
 
@@ -399,7 +400,7 @@ impl Artifacts for SqliteStore {
         match self.writer.call(move |tx| artifacts::insert(tx, &owner, &row, &quota)).await {
             Ok(()) => Ok(artifact),
             Err(e) => {
-                if e.kind() == ErrorKind::Full {
+                if e.kind().is_used_up() {
                     self.remove_file(&artifact.id).await;
                 }
                 Err(e)

@@ -9,7 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use streamer_engine::store::{ArtifactId, Artifacts, NewArtifact, Outcome, Requests};
+use streamer_engine::store::{
+    ArtifactId, Artifacts, Fingerprint, NewArtifact, NewRequest, Outcome, Requests,
+};
 use streamer_protocol::{Json, TenantId, UserId};
 use streamer_store_sqlite::{BackupError, Finding, OpenError, Settings, SqliteStore, backup, check};
 
@@ -98,6 +100,19 @@ async fn a_damaged_page_is_found() {
     fs::write(path(&folder), bytes).expect("writes");
     let report = check(&Settings::at(path(&folder))).expect("checks");
     assert!(report.findings.iter().any(|f| matches!(f, Finding::Damaged(_))), "{:?}", report.findings);
+}
+
+#[tokio::test]
+async fn what_is_nested_deeper_than_sqlite_reads_is_sound() {
+    let folder = folder();
+    let store = open(&path(&folder));
+    let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    let payload = Json::parse(deep).expect("JSON");
+    let base = new("deep");
+    let new = NewRequest { fingerprint: Fingerprint::of(&base.action, &payload), payload, ..base };
+    store.enqueue(&new, &PLENTY).await.expect("stored");
+    store.close().await;
+    assert_eq!(check(&Settings::at(path(&folder))).expect("checks").findings, []);
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! Sockets that wait for their peer to ask for something. Where there is no place for a new one, the one that has
+//! waited longest makes room: those who never ask keep out nobody who does.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// So long a peer may take, also where others wait for its place.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// The sockets of one address that wait. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Waiting(Arc<Mutex<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    next: u64,
+    /// In the order in which they began to wait.
+    sockets: BTreeMap<u64, Waiter>,
+}
+
+struct Waiter {
+    since: Instant,
+    make_room: CancellationToken,
+}
+
+/// What came of asking for room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// A socket was asked to go.
+    Asked,
+    /// The one that has waited longest may do so for this long.
+    In(Duration),
+    /// None waits: all are at something.
+    None,
+}
+
+impl Waiting {
+    /// A new socket, which waits.
+    pub(crate) fn socket(&self) -> Arc<Socket> {
+        let socket =
+            Socket { waiting: self.clone(), make_room: CancellationToken::new(), place: Mutex::default() };
+        socket.wait();
+        Arc::new(socket)
+    }
+
+    /// Has the socket that has waited longest go, if it is slow.
+    pub(crate) fn make_room(&self) -> Room {
+        let mut queue = self.0.lock();
+        let Some(oldest) = queue.sockets.first_entry() else { return Room::None };
+        let left = SLOW.saturating_sub(oldest.get().since.elapsed());
+        if !left.is_zero() {
+            return Room::In(left);
+        }
+        oldest.remove().make_room.cancel();
+        metrics::counter!("streamer_sockets_displaced_total").increment(1);
+        Room::Asked
+    }
+}
+
+/// A socket of HTTP, until it is closed or becomes a WebSocket.
+pub(crate) struct Socket {
+    waiting: Waiting,
+    make_room: CancellationToken,
+    /// Its place among those that wait, if it does.
+    place: Mutex<Option<u64>>,
+}
+
+impl Socket {
+    /// Ready when it is to make room.
+    pub(crate) async fn displaced(&self) {
+        self.make_room.cancelled().await;
+    }
+
+    /// It has been asked for something: it keeps its place until the answer is on its way.
+    pub(crate) fn ask(self: &Arc<Self>) -> Asked {
+        self.leave();
+        Asked(Arc::clone(self))
+    }
+
+    fn wait(&self) {
+        let mut queue = self.waiting.0.lock();
+        let number = queue.next;
+        queue.next += 1;
+        queue.sockets.insert(number, Waiter { since: Instant::now(), make_room: self.make_room.clone() });
+        *self.place.lock() = Some(number);
+    }
+
+    fn leave(&self) {
+        if let Some(number) = self.place.lock().take() {
+            self.waiting.0.lock().sockets.remove(&number);
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Held while a request is answered.
+pub(crate) struct Asked(Arc<Socket>);
+
+impl Asked {
+    /// The answer's body, with which the answer ends.
+    pub(crate) fn until_the_end_of(self, body: Body) -> Answer {
+        Answer { body, _asked: self }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.wait();
+    }
+}
+
+/// The body of an answer.
+pub(crate) struct Answer {
+    body: Body,
+    _asked: Asked,
+}
+
+impl HttpBody for Answer {
+    type Data = <Body as HttpBody>::Data;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_waited_longest_goes_and_who_is_answered_stays() {
+        let waiting = Waiting::default();
+        assert_eq!(waiting.make_room(), Room::None);
+        let (first, second) = (waiting.socket(), waiting.socket());
+        assert_eq!(waiting.make_room(), Room::In(SLOW));
+        tokio::time::advance(SLOW / 4).await;
+        assert_eq!(waiting.make_room(), Room::In(SLOW / 4 * 3));
+        let asked = first.ask();
+        tokio::time::advance(SLOW).await;
+        assert_eq!(waiting.make_room(), Room::Asked);
+        assert!(second.make_room.is_cancelled() && !first.make_room.is_cancelled());
+        assert_eq!(waiting.make_room(), Room::None);
+        let answer = asked.until_the_end_of(Body::empty());
+        tokio::time::advance(SLOW * 2).await;
+        assert_eq!(waiting.make_room(), Room::None, "it is still being answered");
+        drop(answer);
+        assert_eq!(waiting.make_room(), Room::In(SLOW), "it waits anew");
+        drop(first);
+        assert_eq!(waiting.make_room(), Room::None, "it is gone");
+    }
+}
