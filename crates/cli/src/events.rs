@@ -5,7 +5,7 @@
 
 mod beside;
 mod cleanup;
-#[cfg(feature = "demo")]
+#[cfg(all(feature = "demo", unix))]
 mod demo;
 mod feed;
 mod figures;
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Cleanup(cleanup::Command),
     /// Show all of this: setup, 10 to 10,000 events under a live dashboard, each step verified, and a report.
-    #[cfg(feature = "demo")]
+    #[cfg(all(feature = "demo", unix))]
     Demo(demo::Arguments),
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<E
         Command::Replay(arguments) => replay::command(arguments, registry),
         Command::Resnapshot(arguments) => resnapshot::command(arguments, registry),
         Command::Cleanup(command) => cleanup::command(command),
-        #[cfg(feature = "demo")]
+        #[cfg(all(feature = "demo", unix))]
         Command::Demo(arguments) => demo::command(arguments, registry),
     }
 }

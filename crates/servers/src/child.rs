@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::{Lifetime, unprivileged::Account};
 
@@ -62,10 +62,9 @@ impl Child {
 
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&self) -> bool {
-        // The keeper does not wait before it is told to, so an ended child is a zombie.
-        std::fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero())).map_or(true, |stat| {
-            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
-        })
+        // The keeper, who waits for it, is not to miss that.
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(self.pid), look), Ok(None))
     }
 
     pub(crate) fn end(&mut self, signal: Signal) {

@@ -78,14 +78,17 @@ pub(super) async fn verify_within(
     }
 }
 
+/// Of the table's numbers: with their names, as wide as a terminal.
+const WIDTHS: [usize; 6] = [11, 9, 9, 9, 14, 9];
+
 /// What was found, for people.
 pub(crate) fn table(verified: &Verified) -> String {
     let mut text = String::new();
     let mut line = |cells: [&str; 7]| {
         let [name, numbers @ ..] = cells;
-        let _ = write!(text, "{name:<22}");
-        for number in numbers {
-            let _ = write!(text, "{number:>13}");
+        let _ = write!(text, "{name:<18}");
+        for (number, width) in numbers.iter().zip(WIDTHS) {
+            let _ = write!(text, "{number:>width$}");
         }
         text.push('\n');
     };

@@ -72,7 +72,7 @@ impl Step {
         let latencies = total.map(|total| [total.p50_ms, total.p95_ms, total.p99_ms, total.max_ms]);
         let latencies = latencies.map_or(String::new(), |all| all.map(|ms| format!("{ms:>10.2}")).concat());
         let verified = if self.verified.is_whole { "whole" } else { "DIFFERENT" };
-        format!("{:<12}{:>10.1}{latencies:<40}   {verified}", self.events(), self.loaded.rate)
+        format!("{:<12}{:>10.1}{latencies:<40}  {verified}", self.events(), self.loaded.rate)
     }
 }
 
@@ -91,8 +91,8 @@ impl Outcome {
     pub(super) fn text(&self) -> String {
         let Some(last) = self.steps.last() else { return String::new() };
         let mut text = format!(
-            "\n{}\nThe last step, {} events, stage by stage: T0 the commit, T1 decoded, T2 received, T3 taken, T5 in the \
-             read model\n{}",
+            "\n{}\nThe last step, {} events, stage by stage: T0 the commit, T1 decoded, T2 received,\nT3 taken, T5 in \
+             the read model.\n\n{}",
             verify::table(&last.verified),
             last.events(),
             last.report.text()
@@ -102,7 +102,7 @@ impl Outcome {
             let _ = writeln!(text, "(this step was to write {wanted:.1} events/s)");
         }
         let columns = ["events/s", "P50", "P95", "P99", "max"].map(|name| format!("{name:>10}")).concat();
-        let _ = writeln!(text, "\n{:<12}{columns}   verified  (ms, commit to read model)", "events");
+        let _ = writeln!(text, "\n{:<12}{columns}  verified", "events");
         for step in &self.steps {
             let _ = writeln!(text, "{}", step.row());
         }
@@ -123,8 +123,8 @@ impl Kept {
         let folders =
             self.folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" ");
         format!(
-            "\nKept, until you end them:\n{}Every command of events finds them, such as: streamer events verify --config \
-             {config}\nTo end them: kill -INT {pids} && rm -r {folders}\n",
+            "\nKept, until you end them:\n{}Every command of events finds them, such as:\n  streamer events verify --config {config}\n\
+             To end them:\n  kill -INT {pids}; sleep 2; rm -r {folders}\n",
             self.addresses
         )
     }

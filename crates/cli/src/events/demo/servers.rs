@@ -169,7 +169,7 @@ impl Servers {
         // Writing to a string does not fail.
         let _ = writeln!(
             addresses,
-            "  PostgreSQL  127.0.0.1:{}, database {DATABASE}, role {}, password in {}\n  MongoDB     {}, database {DATABASE}",
+            "  PostgreSQL  127.0.0.1:{}, database {DATABASE}, role {}\n              (its password: {})\n  MongoDB     {}, database {DATABASE}",
             events.postgres.port,
             postgres::USER,
             password_file.display(),
