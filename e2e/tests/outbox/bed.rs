@@ -205,9 +205,14 @@ pub(crate) fn user(n: u64) -> Value {
 
 /// SIGTERM to a process that runs.
 pub(crate) async fn terminate(process: &Child) {
+    signal(process, "TERM").await;
+}
+
+/// A signal to a process that runs.
+pub(crate) async fn signal(process: &Child, name: &str) {
     let id = process.id().expect("it runs").to_string();
-    let asked = Command::new("kill").args(["-TERM", &id]).status().await;
-    assert!(asked.expect("there is a kill").success(), "SIGTERM could not be sent");
+    let asked = Command::new("kill").args(["-s", name, &id]).status().await;
+    assert!(asked.expect("there is a kill").success(), "SIG{name} could not be sent");
 }
 
 /// `streamer events run`, started. Killed when it is dropped.

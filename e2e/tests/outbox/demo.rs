@@ -17,7 +17,7 @@ use streamer_servers::{
 };
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::bed::{Place, terminate};
+use super::bed::{Place, signal};
 use crate::{folder, shell};
 
 /// What it wrote with `--json`.
@@ -79,7 +79,6 @@ async fn it_goes_through_its_steps_on_the_servers_that_are_named() {
 #[tokio::test]
 async fn a_difference_ends_it_with_1() {
     let Some(place) = Place::open().await else { return };
-    // Nobody handles what the outbox tells of, and the read models know of a user whom it does not know.
     place.commit_users(1, 1).await;
     let processor = place.streaming().await;
     place.await_users(1).await;
@@ -156,30 +155,30 @@ async fn an_interrupted_one_leaves_no_servers() {
     let Some(folder) = tokio::task::spawn_blocking(with_servers).await.expect("does not panic") else {
         return;
     };
-    let mut command =
-        shell(folder.path()).command(["events", "demo", "--steps", "20000", "--keep", "--json", "demo.json"]);
-    let mut demo =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be run");
-    let mut lines = BufReader::new(demo.stdout.take().expect("is piped")).lines();
-    let mut addresses = Vec::new();
-    loop {
-        let line = within("a line", lines.next_line()).await.expect("reads").expect("a line");
-        addresses.extend(
-            line.strip_prefix("PostgreSQL  ").map(|rest| rest.split(',').next().expect("text").to_owned()),
-        );
-        addresses.extend(
-            line.strip_prefix("MongoDB     ").map(|rest| rest.split(',').next().expect("text").to_owned()),
-        );
-        if line.contains("target=20000") {
-            break;
+    // As by control-C, and as by a terminal that is closed.
+    for name in ["INT", "HUP"] {
+        let many = ["events", "demo", "--steps", "20000", "--keep", "--json", "demo.json"];
+        let mut command = shell(folder.path()).command(many);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut demo = command.spawn().expect("the binary can be run");
+        let mut lines = BufReader::new(demo.stdout.take().expect("is piped")).lines();
+        let mut addresses = Vec::new();
+        loop {
+            let line = within("a line", lines.next_line()).await.expect("reads").expect("a line");
+            let address =
+                ["PostgreSQL  ", "MongoDB     "].into_iter().find_map(|name| line.strip_prefix(name));
+            addresses.extend(address.and_then(|text| text.split(',').next()).map(str::to_owned));
+            if line.contains("target=20000") {
+                break;
+            }
         }
+        assert!(addresses.len() == 2 && addresses.iter().all(|address| listens(address)), "{addresses:?}");
+        signal(&demo, name).await;
+        let ended = within("its end", demo.wait_with_output()).await.expect("it is our child");
+        let told = String::from_utf8(ended.stderr).expect("UTF-8");
+        assert!(ended.status.code() == Some(1) && told.contains("interrupted"), "{}: {told}", ended.status);
+        assert!(!addresses.iter().any(|address| listens(address)), "{addresses:?}");
+        let outcome = outcome(folder.path());
+        assert!(outcome["error"] == "interrupted" && outcome["kept"].is_null(), "{outcome}");
     }
-    assert!(addresses.len() == 2 && addresses.iter().all(|address| listens(address)), "{addresses:?}");
-    terminate(&demo).await;
-    let ended = within("its end", demo.wait_with_output()).await.expect("it is our child");
-    let told = String::from_utf8(ended.stderr).expect("UTF-8");
-    assert!(ended.status.code() == Some(1) && told.contains("interrupted"), "{}: {told}", ended.status);
-    assert!(!addresses.iter().any(|address| listens(address)), "{addresses:?}");
-    let outcome = outcome(folder.path());
-    assert!(outcome["error"] == "interrupted" && outcome["kept"].is_null(), "{outcome}");
 }

@@ -6,6 +6,7 @@ mod servers;
 mod step;
 
 use std::{
+    convert::Infallible,
     io::{self, IsTerminal as _},
     path::PathBuf,
     process::ExitCode,
@@ -14,9 +15,13 @@ use std::{
 use clap::Args;
 use streamer_events::Registry;
 use streamer_events_tools::load::SCENARIOS;
-use streamer_service::{signals::Stop, telemetry};
+use streamer_service::{
+    signals::{Hangups, Stop},
+    telemetry,
+};
 
 use super::{Flags, flags::is_given, load::usual_plan, processor};
+use crate::config::Events;
 use display::Display;
 use outcome::Outcome;
 use servers::{Named, Servers};
@@ -62,19 +67,9 @@ pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Resu
     // Before signals are heard: what takes minutes ends at once by control-C.
     named.install_others()?;
     let mut outcome = Outcome::default();
-    let shown = crate::block_on(async {
-        // Kept, because it listens only as long as it lives.
-        let stop = Stop::on_signals()?;
-        let opening = Servers::open(named, loaded.config.events.clone(), arguments.keep);
-        let opened = stop.token().run_until_cancelled(opening).await;
-        let servers = opened.unwrap_or_else(|| Err(step::interrupted()))?;
-        servers.describe(&mut outcome.servers);
-        let shown = show(arguments, &servers, registry, display, &stop, &mut outcome).await;
-        if arguments.keep && shown.is_ok() {
-            outcome.kept = servers.keep()?;
-        }
-        shown
-    });
+    let events = loaded.config.events;
+    let shown =
+        crate::block_on(show_unless_stopped(arguments, named, events, registry, display, &mut outcome));
     if let Err(e) = &shown {
         outcome.error = Some(format!("{e:#}"));
     }
@@ -90,6 +85,41 @@ pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Resu
     shown?;
     let is_well = outcome.is_whole() && (outcome.is_met() || !arguments.check);
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Until a signal says stop: then everything that was started is ended.
+async fn show_unless_stopped(
+    arguments: &Arguments,
+    named: Named,
+    events: Events,
+    registry: Registry,
+    display: Display,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
+    // Kept, because it listens only as long as it lives.
+    let stop = Stop::on_signals()?;
+    // A terminal that is closed would end the process at once, and leave the servers that might have been kept.
+    let mut hangups = Hangups::listen()?;
+    let hearing = async {
+        hangups.next().await;
+        stop.fire();
+        std::future::pending::<Infallible>().await
+    };
+    let showing = async {
+        let opening = Servers::open(named, events, arguments.keep);
+        let opened = stop.token().run_until_cancelled(opening).await;
+        let servers = opened.unwrap_or_else(|| Err(step::interrupted()))?;
+        servers.describe(&mut outcome.servers);
+        show(arguments, &servers, registry, display, &stop, outcome).await?;
+        if arguments.keep {
+            outcome.kept = servers.keep()?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        shown = showing => shown,
+        never = hearing => match never {},
+    }
 }
 
 /// Step after step, until one finds a difference.

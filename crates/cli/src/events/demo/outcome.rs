@@ -60,10 +60,14 @@ impl Step {
     pub(super) fn line(&self) -> String {
         let Verified { is_whole, total, differences, .. } = &self.verified;
         let found = match is_whole {
-            true => format!("{} of {} in the read models, no difference", total.mongodb, total.postgres),
+            true => format!("{} of {}, no difference", total.mongodb, total.postgres),
             false => format!("{} DIFFERENCES", differences.count),
         };
-        format!("{} events at {:.1}/s; verified: {found}", self.events(), self.loaded.rate)
+        let late = match self.loaded.rate_wanted {
+            Some(wanted) if !self.loaded.is_held => format!(" (and not at {wanted:.1}/s)"),
+            _ => String::new(),
+        };
+        format!("{} events at {:.1}/s{late}; verified: {found}", self.events(), self.loaded.rate)
     }
 
     /// `events rate p50 p95 p99 max verified`, as a row.
@@ -91,8 +95,8 @@ impl Outcome {
     pub(super) fn text(&self) -> String {
         let Some(last) = self.steps.last() else { return String::new() };
         let mut text = format!(
-            "\n{}\nThe last step, {} events, stage by stage: T0 the commit, T1 decoded, T2 received,\nT3 taken, T5 in \
-             the read model.\n\n{}",
+            "\n{}\nThe last step, {} events, stage by stage:\nT0 committed, T1 decoded, T2 received, T3 taken, T5 in \
+             the read model\n\n{}",
             verify::table(&last.verified),
             last.events(),
             last.report.text()
