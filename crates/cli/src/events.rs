@@ -51,6 +51,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Cleanup(cleanup::Command),
     /// Show all of this: setup, 10 to 10,000 events under a live dashboard, each step verified, and a report.
+    ///
+    /// Uses the servers that are named (POSTGRES_HOST and MONGODB_URI, or their settings). Otherwise it installs what is
+    /// missing, starts servers of its own, and ends them with itself.
     #[cfg(all(feature = "demo", unix))]
     Demo(demo::Arguments),
 }

@@ -27,9 +27,8 @@ use outcome::Outcome;
 use servers::{Named, Servers};
 use step::Stage;
 
-/// Show all that events do: set up, write 10, 100, 1000 and 10000 events while a dashboard shows how they arrive, verify after
-/// each step, and report. Servers that nobody named (POSTGRES_HOST and MONGODB_URI, or their settings) are installed if need
-/// be, and started for this alone. Exits with 1 if there is a difference.
+/// Set up, write events step by step while a dashboard shows how they arrive, verify after each step, and report. Exits
+/// with 1 if there is a difference.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// How many events each step writes, at the pace of streamer events load

@@ -58,7 +58,7 @@ impl Named {
             let tools = install::tools().context("there is no place for MongoDB's stand-in: set HOME")?;
             Ok(install::mongodb(&tools)?)
         };
-        installed().map_err(|e: anyhow::Error| e.context(NAMED))
+        installed().map_err(|e: anyhow::Error| anyhow::anyhow!("{e:#}; {NAMED}"))
     }
 }
 
