@@ -93,16 +93,16 @@ impl Stage<'_> {
                 return Ok(());
             }
             let until = Until { arrived: &arrived, over };
-            let is_left = self.display.show(title(name, plan), plan.count, pipeline, until).await?;
-            if is_left {
+            let shown = self.display.show(title(name, plan), plan.count, pipeline, until).await;
+            if !matches!(shown, Ok(false)) {
                 over.cancel();
             }
-            anyhow::Ok(())
+            shown.map(drop)
         };
         // The display first: it counts from what it sees first.
         let (shown, loaded) = tokio::join!(showing, loading);
+        shown.context("what happens cannot be shown")?;
         let loaded = loaded?;
-        shown.context("the terminal cannot be written to")?;
         let verifying = verify_within(VERIFY_WAIT, None, self.events, self.registry.clone());
         let verified = over.run_until_cancelled(verifying).await.ok_or_else(interrupted)??;
         Ok(Step { loaded, verified, report: Report::of(pipeline.figures()) })
