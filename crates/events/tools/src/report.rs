@@ -81,7 +81,7 @@ impl Report {
     pub fn text(&self) -> String {
         let Figures { at, since, state, events, latency, pace, .. } = &self.figures;
         let mut text = format!(
-            "{state}, {events} events since {since}, as of {at}\n{:.1} events a second while there were any, at most {} \
+            "{state}, {events} events\nsince {since}, as of {at}\n{:.1} events a second while there were any, at most {} \
              in one second\n\n",
             self.events_per_second, pace.per_second_max
         );
@@ -217,5 +217,6 @@ mod tests {
         {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "wider than a terminal:\n{text}");
     }
 }
