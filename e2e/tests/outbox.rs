@@ -2,6 +2,7 @@
 
 mod bed;
 mod cleanup;
+mod demo;
 mod kills;
 mod letters;
 mod mapping;

@@ -56,6 +56,7 @@ const LIBRARIES: &[&str] = &[
     "streamer-protocol",
     "streamer-remote",
     "streamer-server",
+    "streamer-servers",
     "streamer-service",
     "streamer-sink-mongodb",
     "streamer-sink-topics",

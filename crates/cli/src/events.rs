@@ -5,6 +5,8 @@
 
 mod beside;
 mod cleanup;
+#[cfg(all(feature = "demo", unix))]
+mod demo;
 mod feed;
 mod figures;
 mod flags;
@@ -48,6 +50,12 @@ pub(crate) enum Command {
     /// Mark or remove rows of the outbox that are handled, or undo the setup.
     #[command(subcommand)]
     Cleanup(cleanup::Command),
+    /// Show all of this: setup, 10 to 10,000 events under a live dashboard, each step verified, and a report.
+    ///
+    /// Uses the servers that are named (POSTGRES_HOST and MONGODB_URI, or their settings). Otherwise it installs what is
+    /// missing, starts servers of its own, and ends them with itself.
+    #[cfg(all(feature = "demo", unix))]
+    Demo(demo::Arguments),
 }
 
 /// `registry` has the application's handlers.
@@ -62,5 +70,7 @@ pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<E
         Command::Replay(arguments) => replay::command(arguments, registry),
         Command::Resnapshot(arguments) => resnapshot::command(arguments, registry),
         Command::Cleanup(command) => cleanup::command(command),
+        #[cfg(all(feature = "demo", unix))]
+        Command::Demo(arguments) => demo::command(arguments, registry),
     }
 }

@@ -4,8 +4,13 @@ use std::{fs, io, path::Path};
 
 use tempfile::TempDir;
 
-/// A folder that goes with whoever made it; and if that was killed, with the next who makes one.
-pub(crate) fn make(server: &str) -> io::Result<TempDir> {
+use crate::Lifetime;
+
+/// A folder that goes with whoever made it; and if that was killed, with the next who makes one, unless it may be kept.
+pub(crate) fn make(server: &str, lifetime: Lifetime) -> io::Result<TempDir> {
+    if lifetime == Lifetime::Keepable {
+        return tempfile::Builder::new().prefix(&format!("streamer-kept-{server}-")).tempdir();
+    }
     let kind = format!("streamer-{server}-");
     sweep(&std::env::temp_dir(), &kind);
     tempfile::Builder::new().prefix(&format!("{kind}{}-", std::process::id())).tempdir()

@@ -15,38 +15,43 @@ use rustix::process::{Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{
-    Missing,
+    Kept, Lifetime, Missing,
     child::{Child, Program},
-    folder,
+    folder, install,
     postgres::free_port,
 };
 
-const WHAT: &str = "the stand-in for MongoDB";
+pub(crate) const WHAT: &str = "the stand-in for MongoDB";
 
 /// The environment variable that names the folder with the stand-in's classes; without it, the one that
-/// `cargo xtask setup mongodb` makes is used.
+/// [`install::mongodb`] makes is used.
 pub const CLASSES_VARIABLE: &str = "STREAMER_MONGODB_STAND_IN";
 
 /// A running stand-in. Its documents are gone when it ends.
 pub struct Mongodb {
     child: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Mongodb {
     /// Starts it, with a heap of so many megabytes; ready for connections when this returns.
     pub fn start(heap_mb: u32) -> Result<Self, Missing> {
-        let classes = classes().ok_or_else(|| Missing::new(WHAT, "not found; cargo xtask setup mongodb"))?;
-        Self::start_from(&classes, heap_mb).map_err(|e| Missing::new(WHAT, e))
+        Self::start_for(heap_mb, Lifetime::OfStarter)
     }
 
-    fn start_from(classes: &std::path::Path, heap_mb: u32) -> io::Result<Self> {
-        let folder = folder::make("mongodb")?;
+    /// The same, for so long.
+    pub fn start_for(heap_mb: u32, lifetime: Lifetime) -> Result<Self, Missing> {
+        let classes = classes().ok_or_else(|| Missing::new(WHAT, "not found; cargo xtask setup mongodb"))?;
+        Self::start_from(&classes, heap_mb, lifetime).map_err(|e| Missing::new(WHAT, e))
+    }
+
+    fn start_from(classes: &std::path::Path, heap_mb: u32, lifetime: Lifetime) -> io::Result<Self> {
+        let folder = folder::make("mongodb", lifetime)?;
         let port = free_port()?;
         let class_path = format!("{0}:{0}/*", classes.display());
         let program = Program {
-            path: java(),
+            path: java("java"),
             args: vec![
                 format!("-Xmx{heap_mb}m"),
                 "-XX:+UseSerialGC".into(),
@@ -58,8 +63,8 @@ impl Mongodb {
             stops_by: Signal::KILL,
             log: folder.path().join("log"),
         };
-        let child = Child::start(&program, None)?;
-        let server = Self { child, port, _folder: folder };
+        let child = Child::start(&program, None, lifetime)?;
+        let server = Self { child, port, folder };
         server.await_ready(&program)?;
         Ok(server)
     }
@@ -74,6 +79,13 @@ impl Mongodb {
     #[must_use]
     pub fn uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets it live on; only one that is [keepable](Lifetime) does, once this process ends.
+    #[must_use]
+    pub fn keep(mut self) -> Kept {
+        self.folder.disable_cleanup(true);
+        Kept { folder: self.folder.path().to_owned(), pid: self.child.keep() }
     }
 
     /// Answers nothing from here on, with its connections open: as a server that hangs.
@@ -102,8 +114,10 @@ impl Mongodb {
     }
 }
 
-fn java() -> PathBuf {
-    std::env::var_os("JAVA_HOME").map_or_else(|| "java".into(), |home| PathBuf::from(home).join("bin/java"))
+/// A program of Java's.
+pub(crate) fn java(program: &str) -> PathBuf {
+    let home = std::env::var_os("JAVA_HOME");
+    home.map_or_else(|| program.into(), |home| PathBuf::from(home).join("bin").join(program))
 }
 
 /// Where the stand-in's classes are.
@@ -113,7 +127,8 @@ pub fn classes() -> Option<PathBuf> {
     // A target folder has many levels: `target/debug/deps/main-…` for tests.
     let program = std::env::current_exe().ok()?;
     let beside = program.ancestors().map(|folder| folder.join("tools").join(FOLDER));
-    named.into_iter().chain(beside).find(|folder| folder.join("StandIn.class").exists())
+    let cached = install::cache().map(|tools| tools.join(FOLDER));
+    named.into_iter().chain(beside).chain(cached).find(|folder| folder.join("StandIn.class").exists())
 }
 
 /// The folder's name under the target folder's `tools`.

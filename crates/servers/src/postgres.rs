@@ -13,17 +13,17 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
-    Missing,
+    Kept, Lifetime, Missing,
     child::{Child, Program, command},
     folder,
     unprivileged::Account,
 };
 
-const WHAT: &str = "PostgreSQL";
+pub(crate) const WHAT: &str = "PostgreSQL";
 
 /// The superuser of every cluster.
 pub const USER: &str = "streamer";
-/// Their password: connections over TCP are asked for it, by SCRAM.
+/// Their password unless another is set: connections over TCP are asked for it, by SCRAM.
 pub const PASSWORD: &str = "streamer";
 
 /// A running cluster. Its data is gone when this is dropped.
@@ -34,15 +34,21 @@ pub struct Postgres {
     port: u16,
     child: Option<Child>,
     settings: Vec<(String, String)>,
+    password: String,
+    lifetime: Lifetime,
 }
 
 /// What a cluster is started with.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// Further lines of `postgresql.conf`, such as `("max_slot_wal_keep_size", "1MB")`.
     pub settings: Vec<(String, String)>,
     /// A certificate and its key, both PEM, if the server is to offer TLS.
     pub certificate: Option<(String, String)>,
+    /// The superuser's password, if it is not to be [`PASSWORD`].
+    pub password: Option<String>,
+    /// How long it lives.
+    pub lifetime: Lifetime,
 }
 
 impl Postgres {
@@ -55,12 +61,20 @@ impl Postgres {
 
     fn start_from(programs: PathBuf, settings: &Settings) -> io::Result<Self> {
         let account = Account::needed()?;
-        let folder = folder::make("postgres")?;
+        let folder = folder::make("postgres", settings.lifetime)?;
         if let Some(account) = account {
             account.own(folder.path())?;
         }
-        let mut cluster =
-            Self { programs, account, folder, port: 0, child: None, settings: settings.settings.clone() };
+        let mut cluster = Self {
+            programs,
+            account,
+            folder,
+            port: 0,
+            child: None,
+            settings: settings.settings.clone(),
+            password: settings.password.clone().unwrap_or_else(|| PASSWORD.into()),
+            lifetime: settings.lifetime,
+        };
         cluster.init()?;
         if let Some((certificate, key)) = &settings.certificate {
             cluster.write("server.crt", certificate)?;
@@ -82,13 +96,27 @@ impl Postgres {
         let output = Command::new(self.programs.join("psql"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", USER])
             .args(["-p", &self.port.to_string(), "-d", database, "-c", sql])
-            .env("PGPASSWORD", PASSWORD)
+            .env("PGPASSWORD", &self.password)
             .stdin(Stdio::null())
             .output()?;
         match output.status.success() {
             true => Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()),
             false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
         }
+    }
+
+    /// The file that holds the superuser's password.
+    #[must_use]
+    pub fn password_file(&self) -> PathBuf {
+        self.folder.path().join("password")
+    }
+
+    /// Lets it live on, if it runs; only one that is [keepable](Lifetime) does, once this process ends.
+    #[must_use]
+    pub fn keep(mut self) -> Option<Kept> {
+        let child = self.child.take()?;
+        self.folder.disable_cleanup(true);
+        Some(Kept { folder: self.folder.path().to_owned(), pid: child.keep() })
     }
 
     /// Ends it as a crash of the server's processes would, with its data as it is.
@@ -148,7 +176,7 @@ impl Postgres {
             stops_by: Signal::INT,
             log: self.folder.path().join("log"),
         };
-        let child = Child::start(&program, self.account)?;
+        let child = Child::start(&program, self.account, self.lifetime)?;
         self.await_ready(&child)?;
         self.child = Some(child);
         Ok(())
@@ -174,12 +202,12 @@ impl Postgres {
 
     fn init(&self) -> io::Result<()> {
         // Readable by the server's account, and by nobody else.
-        self.write("password", PASSWORD)?;
-        let output = command(&self.programs.join("initdb"), self.account)
+        self.write("password", &self.password)?;
+        let output = command(&self.programs.join("initdb"), self.account, Lifetime::OfStarter)
             .arg("-D")
             .arg(self.data())
             .args(["-U", USER, "-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C", "--pwfile"])
-            .arg(self.folder.path().join("password"))
+            .arg(self.password_file())
             .stdin(Stdio::null())
             .output()?;
         match output.status.success() {

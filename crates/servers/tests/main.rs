@@ -1,8 +1,9 @@
 //! The servers start, answer, and are gone with whoever started them.
 
-use std::net::TcpStream;
+use std::{net::TcpStream, process::Command};
 
 use streamer_servers::{
+    Kept, Lifetime,
     mongodb::Mongodb,
     or_skip,
     postgres::{Postgres, Settings},
@@ -34,4 +35,28 @@ fn a_stand_in_listens_and_goes() {
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
     drop(server);
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn what_is_kept_lives_on_until_its_process_is_ended() {
+    let settings =
+        Settings { password: Some("hush".into()), lifetime: Lifetime::Keepable, ..Settings::default() };
+    let Some(cluster) = or_skip(Postgres::start(&settings)) else { return };
+    assert_eq!(cluster.sql("postgres", "select 7").expect("answers"), "7", "by its own password");
+    assert_eq!(std::fs::read_to_string(cluster.password_file()).expect("is there"), "hush");
+    let Some(models) = or_skip(Mongodb::start_for(128, Lifetime::Keepable)) else { return };
+    let ports = [cluster.port(), models.port()];
+    let kept = [cluster.keep().expect("runs"), models.keep()];
+    for (Kept { pid, folder }, port) in kept.into_iter().zip(ports) {
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        assert!(listens() && folder.exists());
+        let ended = Command::new("kill").args(["-INT", &pid.to_string()]).status().expect("there is a kill");
+        assert!(ended.success());
+        let began = std::time::Instant::now();
+        while listens() {
+            assert!(began.elapsed().as_secs() < 30, "{pid} goes on");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::fs::remove_dir_all(folder).expect("is ours");
+    }
 }

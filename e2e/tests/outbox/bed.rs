@@ -203,6 +203,18 @@ pub(crate) fn user(n: u64) -> Value {
     json!({ "email": format!("u{n}@example.com"), "username": format!("u{n}"), "first_name": "Ada" })
 }
 
+/// SIGTERM to a process that runs.
+pub(crate) async fn terminate(process: &Child) {
+    signal(process, "TERM").await;
+}
+
+/// A signal to a process that runs.
+pub(crate) async fn signal(process: &Child, name: &str) {
+    let id = process.id().expect("it runs").to_string();
+    let asked = Command::new("kill").args(["-s", name, &id]).status().await;
+    assert!(asked.expect("there is a kill").success(), "SIG{name} could not be sent");
+}
+
 /// `streamer events run`, started. Killed when it is dropped.
 pub(crate) struct Processor {
     process: Child,
@@ -270,9 +282,7 @@ impl Processor {
 
     /// SIGTERM; it must end well.
     pub(crate) async fn stop(mut self) -> String {
-        let id = self.process.id().expect("it runs").to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(asked.expect("there is a kill").success(), "SIGTERM could not be sent");
+        terminate(&self.process).await;
         let status = self.ended().await;
         assert!(status.success(), "{status}: {}", self.log());
         self.log()

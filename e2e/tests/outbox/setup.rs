@@ -30,7 +30,7 @@ async fn it_makes_what_is_missing_and_nothing_twice() {
 #[tokio::test]
 async fn what_is_wrong_with_a_server_is_told_with_what_mends_it() {
     let Some(place) = Place::bare().await else { return };
-    let settings = Settings { settings: vec![("wal_level".into(), "replica".into())], certificate: None };
+    let settings = Settings { settings: vec![("wal_level".into(), "replica".into())], ..Settings::default() };
     let started = tokio::task::spawn_blocking(move || Postgres::start(&settings)).await;
     let Some(unready) = or_skip(started.expect("does not panic")) else { return };
     let at = ["--postgres-port", &unready.port().to_string(), "--postgres-db", "postgres"];

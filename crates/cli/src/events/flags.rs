@@ -1,7 +1,7 @@
 //! What every command of events takes.
 
 use clap::Args;
-use streamer_service::config::Loaded;
+use streamer_service::config::{Loaded, Origin};
 
 use crate::config::{Config, Sources};
 
@@ -57,4 +57,12 @@ impl Flags {
             }
         }
     }
+}
+
+/// Whether somebody gave this setting.
+pub(super) fn is_given(loaded: &Loaded<Config>, setting: &str) -> bool {
+    let is_it = |given: &streamer_service::config::Setting| {
+        given.name == setting && !matches!(given.origin, Origin::Default)
+    };
+    loaded.sources().iter().any(is_it)
 }

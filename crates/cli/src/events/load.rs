@@ -9,9 +9,9 @@ use streamer_events::random::{Random as _, SystemRandom};
 use streamer_events_tools::load::{
     Loaded, NewEvent, Pace, Plan, Settings, Shape as PayloadShape, Watcher, load, log_level,
 };
-use streamer_service::{config::Origin, telemetry};
+use streamer_service::telemetry;
 
-use super::Flags;
+use super::{Flags, flags::is_given};
 
 /// Write realistic events into the outbox: people who sign up, plan activities, change them and join each other's.
 /// 10 take 5 s (and each is shown), 100 take 15 s, 1000 take 30 s, 10000 take 60 s, unless a pace is given; other numbers
@@ -57,7 +57,7 @@ enum Shape {
 }
 
 /// So many events are shown one by one.
-const SHOWN_MAX: u64 = 10;
+pub(super) const SHOWN_MAX: u64 = 10;
 
 /// For numbers that are no scenario.
 const RATE: f64 = 100.0;
@@ -69,6 +69,16 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
+/// So many events at the pace of their scenario, if there is one.
+pub(super) fn usual_plan(count: u64) -> Plan {
+    Plan::scenario(count).unwrap_or(Plan { count, pace: Pace::Rate(RATE) })
+}
+
+/// A seed that is short enough to be typed again, and to be read by languages whose numbers are floating.
+pub(super) fn new_seed() -> u64 {
+    SystemRandom.next_u64() >> 32
+}
+
 impl Arguments {
     fn plan(&self) -> Plan {
         let pace = match (self.within, self.rate, self.unpaced) {
@@ -77,17 +87,13 @@ impl Arguments {
             }
             (_, Some(rate), _) => Pace::Rate(rate),
             (.., true) => Pace::Unpaced,
-            _ => {
-                return Plan::scenario(self.count)
-                    .unwrap_or(Plan { count: self.count, pace: Pace::Rate(RATE) });
-            }
+            _ => return usual_plan(self.count),
         };
         Plan { count: self.count, pace }
     }
 
     fn settings(&self, source: streamer_source_postgres::Settings) -> Settings {
-        // Short enough to be typed again, and to be read by languages whose numbers are floating.
-        let seed = self.seed.unwrap_or_else(|| SystemRandom.next_u64() >> 32);
+        let seed = self.seed.unwrap_or_else(new_seed);
         Settings {
             outbox: source.outbox,
             transaction_events_max: self.transaction_events_max as usize,
@@ -103,8 +109,7 @@ impl Arguments {
 
 pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Some(mut loaded) = arguments.flags.load(&[]) else { return Ok(ExitCode::FAILURE) };
-    let is_default = |origin: &Origin| matches!(origin, Origin::Default);
-    if loaded.sources().iter().any(|setting| setting.name == "logs.filter" && is_default(&setting.origin)) {
+    if !is_given(&loaded, "logs.filter") {
         loaded.config.logs.filter = log_level(arguments.count).to_owned();
     }
     telemetry::install(&loaded.config.logs)?;
@@ -122,14 +127,14 @@ pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// What a person sees meanwhile.
-struct Display {
+pub(super) struct Display {
     bar: ProgressBar,
     shows_each: bool,
     shown: u64,
 }
 
 impl Display {
-    fn new(settings: &Settings, shows_each: bool) -> Self {
+    pub(super) fn new(settings: &Settings, shows_each: bool) -> Self {
         let rate = settings.plan.rate();
         let pace = rate.map_or("as fast as PostgreSQL takes them".to_owned(), |rate| format!("{rate:.1}/s"));
         println!("{} events into {:?}, {pace}, seed {}", settings.plan.count, settings.server, settings.seed);
@@ -168,7 +173,8 @@ fn show(number: u64, event: &NewEvent) {
     }
 }
 
-fn print(done: &Loaded) {
+/// What was done, for people.
+pub(super) fn print(done: &Loaded) {
     let by_type: Vec<_> = done.by_type.iter().map(|(name, count)| format!("{name} {count}")).collect();
     println!("\n{} events: {}", done.written + done.known, by_type.join(", "));
     if done.known > 0 {

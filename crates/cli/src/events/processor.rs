@@ -23,6 +23,15 @@ pub(crate) struct Wanted {
     pub(crate) on_new_epoch: NewEpoch,
 }
 
+/// What a processor of its own confirms, no topic would ever get.
+pub(crate) fn ensure_no_topics(events: &Events) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !events.topics.enabled,
+        "events.topics.enabled: topics are a server's: run streamer serve with events.enabled = true instead"
+    );
+    Ok(())
+}
+
 /// The source of the configuration; nothing is connected yet.
 pub(crate) fn source(events: &Events) -> anyhow::Result<PostgresSource> {
     Ok(PostgresSource::new(events.source_settings()?, Arc::new(SystemClock), Arc::new(SystemRandom)))

@@ -64,11 +64,7 @@ pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Resu
         ("--admin", "events.admin.address", admin.clone()),
     ];
     let Some(loaded) = flags.load(&more) else { return Ok(ExitCode::FAILURE) };
-    // What it confirms, no topic would ever get.
-    anyhow::ensure!(
-        !loaded.config.events.topics.enabled,
-        "events.topics.enabled: topics are a server's: run streamer serve with events.enabled = true instead"
-    );
+    processor::ensure_no_topics(&loaded.config.events)?;
     crate::block_on(run(&loaded.config, registry, ready_file.as_deref()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -37,8 +37,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Result<ExitCode> {
     let Some(loaded) = arguments.flags.load(&[]) else { return Ok(ExitCode::FAILURE) };
     telemetry::install(&loaded.config.logs)?;
-    let settings = settings(arguments, &loaded.config.events)?;
-    let verified = crate::block_on(verify_within(arguments, &settings, &loaded.config.events, registry))?;
+    let wait = Duration::from_secs(arguments.wait);
+    let verified = crate::block_on(verify_within(wait, arguments.since, &loaded.config.events, registry))?;
     print!("{}", table(&verified));
     if let Some(file) = &arguments.json {
         let json = serde_json::to_vec_pretty(&verified)?;
@@ -47,28 +47,30 @@ pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Resu
     Ok(if verified.is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn settings(arguments: &Arguments, events: &Events) -> anyhow::Result<Settings> {
+fn settings(since: Option<Moment>, events: &Events) -> anyhow::Result<Settings> {
     let source = events.source_settings()?;
     Ok(Settings {
         outbox: source.outbox,
         sequence: source.sequence,
         row_bytes_max: source.message_bytes_max,
-        since: arguments.since,
+        since,
         ..Settings::of(source.server)
     })
 }
 
-async fn verify_within(
-    arguments: &Arguments,
-    settings: &Settings,
+/// Verifies until there is no difference, for as long as this.
+pub(super) async fn verify_within(
+    wait: Duration,
+    since: Option<Moment>,
     events: &Events,
     registry: Registry,
 ) -> anyhow::Result<Verified> {
+    let settings = settings(since, events)?;
     let registry = events.registry(registry)?;
     let sink = MongoSink::connect(&events.sink_settings()).await.map_err(Error::from)?;
-    let end = Instant::now() + Duration::from_secs(arguments.wait);
+    let end = Instant::now() + wait;
     loop {
-        let verified = verify(settings, &sink, &registry).await?;
+        let verified = verify(&settings, &sink, &registry).await?;
         if verified.is_whole || Instant::now() + PAUSE > end {
             return Ok(verified);
         }
@@ -76,14 +78,17 @@ async fn verify_within(
     }
 }
 
+/// Of the table's numbers: with their names, as wide as a terminal.
+const WIDTHS: [usize; 6] = [11, 9, 9, 9, 14, 9];
+
 /// What was found, for people.
 pub(crate) fn table(verified: &Verified) -> String {
     let mut text = String::new();
     let mut line = |cells: [&str; 7]| {
         let [name, numbers @ ..] = cells;
-        let _ = write!(text, "{name:<22}");
-        for number in numbers {
-            let _ = write!(text, "{number:>13}");
+        let _ = write!(text, "{name:<18}");
+        for (number, width) in numbers.iter().zip(WIDTHS) {
+            let _ = write!(text, "{number:>width$}");
         }
         text.push('\n');
     };

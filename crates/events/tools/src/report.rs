@@ -81,7 +81,7 @@ impl Report {
     pub fn text(&self) -> String {
         let Figures { at, since, state, events, latency, pace, .. } = &self.figures;
         let mut text = format!(
-            "{state}, {events} events since {since}, as of {at}\n{:.1} events a second while there were any, at most {} \
+            "{state}, {events} events\nsince {since}, as of {at}\n{:.1} events a second while there were any, at most {} \
              in one second\n\n",
             self.events_per_second, pace.per_second_max
         );
@@ -106,14 +106,14 @@ impl Report {
                 "the clocks of two hosts differ: {stage} came out negative {count} times, by up to {max} ms"
             );
         }
-        let _ = writeln!(text, "\n{:<24}{:>14}{:>14}", "target", "aimed at", "reached");
+        let _ = writeln!(text, "\n{:<20}{:>16}{:>18}", "target", "aimed at", "reached");
         for target in &self.targets {
             let Target { name, target, reached, unit, is_at_least, is_met } = target;
             let sign = if *is_at_least { ">" } else { "<" };
             let reached = reached.map_or("-".to_owned(), |reached| format!("{reached:.2} {unit}"));
             let aimed = format!("{sign} {target} {unit}");
             let met = if *is_met { "met" } else { "MISSED" };
-            let _ = writeln!(text, "{name:<24}{aimed:>14}{reached:>18}  {met}");
+            let _ = writeln!(text, "{name:<20}{aimed:>16}{reached:>18}  {met}");
         }
         text
     }
@@ -135,14 +135,17 @@ fn at_least(name: &'static str, target: f64, reached: Option<f64>, unit: &'stati
 }
 
 fn heading(text: &mut String, what: &str) {
-    let columns = ["count", "avg", "min", "max", "P50", "P95", "P99"].map(|name| format!("{name:>10}"));
-    let _ = writeln!(text, "{what:<24}{}  (ms)", columns.concat());
+    let columns = ["count", "avg", "min", "max", "P50", "P95", "P99"].map(|name| format!("{name:>8}"));
+    let _ = writeln!(text, "{what:<20}{}  ms", columns.concat());
 }
 
 fn row(text: &mut String, name: &str, spread: &Spread) {
     let Spread { count, avg_ms, min_ms, max_ms, p50_ms, p95_ms, p99_ms } = spread;
-    let columns = [avg_ms, min_ms, max_ms, p50_ms, p95_ms, p99_ms].map(|ms| format!("{ms:>10.2}"));
-    let _ = writeln!(text, "{name:<24}{count:>10}{}", columns.concat());
+    let columns = [avg_ms, min_ms, max_ms, p50_ms, p95_ms, p99_ms].map(|ms| {
+        let digits = if *ms < 1000.0 { 2 } else { 0 };
+        format!("{ms:>8.digits$}")
+    });
+    let _ = writeln!(text, "{name:<20}{count:>8}{}", columns.concat());
 }
 
 #[cfg(test)]
@@ -214,5 +217,6 @@ mod tests {
         {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "wider than a terminal:\n{text}");
     }
 }
