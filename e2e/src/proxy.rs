@@ -211,6 +211,19 @@ impl Proxy {
         url.into_client_request().expect("an address")
     }
 
+    /// The address of a path, for clients of others'; they must find its name on 127.0.0.1, and trust
+    /// [`certificate`](Self::certificate).
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}:{}{path}", certificate::NAME, self.address.port())
+    }
+
+    /// The file that has its certificate.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("fullchain.pem")
+    }
+
     /// Connects from [`CLIENT`].
     pub async fn connect(&self) -> Stream {
         let connecting = async {

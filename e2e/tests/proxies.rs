@@ -8,6 +8,7 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::json;
 use streamer_e2e::{
+    aws::Key,
     issuer::Issuer,
     patience::until,
     peer::{Peer, Refused, Said},
@@ -19,7 +20,7 @@ use streamer_e2e::{
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
-use crate::{server, skipped};
+use crate::{aws_clients, server, skipped};
 
 /// Tests that each proxy passes.
 macro_rules! suite {
@@ -37,6 +38,12 @@ macro_rules! suite {
             async fn large_messages_and_long_requests_pass_as_they_come() {
                 let Some(program) = installed($kind) else { return };
                 super::large_messages_and_long_requests_pass_as_they_come($kind, &program).await;
+            }
+
+            #[tokio::test]
+            async fn a_signed_call_arrives_as_it_was_signed() {
+                let Some(program) = installed($kind) else { return };
+                super::a_signed_call_arrives_as_it_was_signed($kind, &program).await;
             }
 
             #[tokio::test]
@@ -204,6 +211,42 @@ async fn large_messages_and_long_requests_pass_as_they_come(kind: Kind, program:
     let file = proxy.get(report["url"].as_str().expect("a file"), Some(&token())).await;
     assert_eq!((file.status, &json!(file.body.len())), (200, &report["size"]), "{}", file.head);
     peer.leave().await;
+}
+
+/// At a port of its own, which is a part of the `Host` that is signed.
+async fn a_signed_call_arrives_as_it_was_signed(kind: Kind, program: &Path) {
+    const KEY: Key = Key { id: "AKACME", secret: "the-secret-access-key-of-acme-0000000001" };
+    let server = behind_a_proxy()
+        .set("management.credentials.acme.access_key_id", KEY.id)
+        .set("management.credentials.acme.secret_access_key", KEY.secret)
+        .set("management.credentials.acme.tenant", "acme")
+        .start()
+        .await;
+    let Some(clients) = aws_clients(server.folder()) else { return };
+    let proxy = Proxy::start(kind, program, &server, 90).await;
+    let mut peer = peer(&proxy).await;
+    let listed = server.inspect("/v1/connections?tenant=acme").await.json();
+    let id = listed["connections"][0]["connection_id"].clone();
+    let call = |name: &str, endpoint: &str| {
+        let endpoint = proxy.url(endpoint);
+        json!({
+            "call": name, "endpoint": endpoint, "id": id, "key_id": KEY.id, "secret": KEY.secret,
+            "data": "{\"pushed\": 1}", "trusted": proxy.certificate(),
+        })
+    };
+    let calls = [
+        call("post_to_connection", "/prod"),
+        call("post_to_connection", ""),
+        call("get_connection", "/prod"),
+        call("delete_connection", "/prod"),
+    ];
+    for (call, called) in calls.iter().zip(clients.boto3(&calls).await) {
+        assert_eq!(called.raised, None, "{call}: {called:?}");
+    }
+    for _ in 0..2 {
+        assert_eq!(peer.frame().await, json!({ "pushed": 1 }));
+    }
+    assert!(matches!(peer.hear().await, Said::Closed(_)), "it was deleted");
 }
 
 async fn a_server_that_drains_takes_nobody_and_says_goodbye(kind: Kind, program: &Path) {
