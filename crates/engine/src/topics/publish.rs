@@ -1,9 +1,9 @@
 //! Publishing a message.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use streamer_protocol::{Epoch, ErrorBody, ErrorCode, History, Json, Published};
-use tokio::sync::oneshot::error::TryRecvError;
+use tokio::{sync::oneshot::error::TryRecvError, time::Instant};
 
 use super::{
     LiveTopic, State, event, fresh_epoch,
@@ -129,9 +129,24 @@ pub(super) fn full(core: &Core) -> ErrorBody {
     core.overloaded("the topics keep as much as they may: try again later")
 }
 
-/// With so many followers, what its publisher has sent in the same moment is awaited, to go together: that takes less
-/// time than one more write for each.
+/// With so many followers, what is published in the same moment is awaited, to go together: that takes less time than
+/// one more write for each.
 const MANY: usize = 128;
+
+/// For so long, for each of them: little of what a write takes. Those who publish as their messages arrive have only
+/// now heard of the last volley's end, and what they send then would miss the next one by a hair.
+const GATHERED_FOR_EACH: Duration = Duration::from_nanos(20);
+
+/// Lets all that can go on now go on, once for a few followers, and with more of them for longer.
+async fn gather(followers: usize) {
+    let (begun, patience) = (Instant::now(), GATHERED_FOR_EACH.saturating_mul(followers as u32));
+    for _ in 0..followers / MANY {
+        tokio::task::yield_now().await;
+        if begun.elapsed() >= patience {
+            break;
+        }
+    }
+}
 
 /// Publishes messages that no store keeps, together with what waits before them.
 async fn at_once(
@@ -141,9 +156,6 @@ async fn at_once(
 ) -> Result<Vec<Option<Published>>, ErrorBody> {
     let (topic, answered) = outbox::enqueue(core, key, messages, |_, _| {})?;
     let mut state = topic.lock().await;
-    if state.subscribers.following().len() >= MANY {
-        tokio::task::yield_now().await;
-    }
     let mut answers = Vec::with_capacity(answered.len());
     for mut answered in answered {
         let answer = loop {
@@ -152,6 +164,7 @@ async fn at_once(
                 Err(TryRecvError::Closed) => break Err(outbox::lost(core)),
                 // It is among those that wait, and nobody else has the lock.
                 Err(TryRecvError::Empty) => {
+                    gather(state.subscribers.following().len()).await;
                     let (messages, answers) = topic.outbox.lock().take_batch();
                     deliver(core, &topic, &mut state, messages, answers).await;
                 }
