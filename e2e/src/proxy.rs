@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    fs::{self, File},
+    fs::{self, OpenOptions},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
@@ -161,6 +161,8 @@ fn unpacked_libraries(program: &Path) -> Option<PathBuf> {
 
 /// A proxy in front of a server. Dropping it kills it and removes its folder.
 pub struct Proxy {
+    kind: Kind,
+    program: PathBuf,
     folder: TempDir,
     certificate: Certificate,
     process: Child,
@@ -183,25 +185,21 @@ impl Proxy {
                 assert!(text.contains(&from), "{} no longer has {from:?}", kind.file());
                 text.replace(&from, &to)
             });
-            let file = folder.path().join(kind.file());
-            fs::write(&file, configuration).expect("the folder is ours");
-            let output = File::create(folder.path().join("output.log")).expect("the folder is ours");
-            let mut command = kind.command(program, &file, folder.path());
-            command.stdout(output.try_clone().expect("a second handle")).stderr(Stdio::from(output));
-            let mut process = command.spawn().expect("the proxy can be run");
+            fs::write(folder.path().join(kind.file()), configuration).expect("the folder is ours");
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let listens = until("the proxy to listen", async || {
-                if process.try_wait().expect("it is our child").is_some() {
-                    return Some(false);
-                }
-                TcpStream::connect(address).await.ok().map(|_| true)
-            });
-            if listens.await {
-                return Self { folder, certificate, process, address };
+            if let Some(process) = listening(kind, program, folder.path(), address).await {
+                return Self { kind, program: program.to_owned(), folder, certificate, process, address };
             }
         }
         let said = fs::read_to_string(folder.path().join("output.log")).unwrap_or_default();
         panic!("{} does not start:\n{said}", kind.program());
+    }
+
+    /// Kills it, with all that passes through it, and starts it again where it was.
+    pub async fn cut(&mut self) {
+        self.process.kill().await.expect("it is our child");
+        let again = listening(self.kind, &self.program, self.folder.path(), self.address).await;
+        self.process = again.expect("its port is free again");
     }
 
     /// An upgrade of a path, to be sent to this proxy.
@@ -209,6 +207,25 @@ impl Proxy {
     pub fn upgrade(&self, path_and_query: &str) -> Request {
         let url = format!("wss://{}:{}{path_and_query}", certificate::NAME, self.address.port());
         url.into_client_request().expect("an address")
+    }
+
+    /// The address of a path, for clients of others'; they must find its name on 127.0.0.1, and trust
+    /// [`certificate`](Self::certificate).
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}:{}{path}", certificate::NAME, self.address.port())
+    }
+
+    /// The name in its addresses.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        certificate::NAME
+    }
+
+    /// The file that has its certificate.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("fullchain.pem")
     }
 
     /// Connects from [`CLIENT`].
@@ -255,6 +272,22 @@ impl Proxy {
             })
             .collect()
     }
+}
+
+/// The proxy by the configuration in its folder, once it listens there; `None` if it ends before.
+async fn listening(kind: Kind, program: &Path, folder: &Path, address: SocketAddr) -> Option<Child> {
+    let output = OpenOptions::new().create(true).append(true).open(folder.join("output.log"));
+    let output = output.expect("the folder is ours");
+    let mut command = kind.command(program, &folder.join(kind.file()), folder);
+    command.stdout(output.try_clone().expect("a second handle")).stderr(Stdio::from(output));
+    let mut process = command.spawn().expect("the proxy can be run");
+    let listens = until("the proxy to listen", async || {
+        if process.try_wait().expect("it is our child").is_some() {
+            return Some(false);
+        }
+        TcpStream::connect(address).await.ok().map(|_| true)
+    });
+    listens.await.then_some(process)
 }
 
 /// A port that nobody listens on just now.

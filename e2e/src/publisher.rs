@@ -21,6 +21,8 @@ pub struct Publisher {
     topic: String,
     messages_max: usize,
     pause: Duration,
+    /// Whether its messages have keys, so that none is there twice.
+    pub is_keyed: bool,
     /// Where the messages that were answered are, in their order.
     pub offsets: Vec<u64>,
     /// How often it published a message again.
@@ -36,7 +38,15 @@ impl Publisher {
         messages_max: usize,
     ) -> Self {
         let (user, url, topic) = (user.into(), url.into(), topic.into());
-        Self { user, url, topic, messages_max, pause: Duration::ZERO, offsets: Vec::new(), repeats: 0 }
+        let (pause, is_keyed) = (Duration::ZERO, false);
+        Self { user, url, topic, messages_max, pause, is_keyed, offsets: Vec::new(), repeats: 0 }
+    }
+
+    /// Gives its messages keys.
+    #[must_use]
+    pub fn keyed(mut self) -> Self {
+        self.is_keyed = true;
+        self
     }
 
     /// Waits so long before each of them.
@@ -70,8 +80,12 @@ impl Publisher {
     async fn talk(&mut self, peer: &mut Peer, stop: &watch::Receiver<bool>) -> bool {
         while self.offsets.len() < self.messages_max && !*stop.borrow() {
             sleep(self.pause).await;
-            let data = self.message(self.offsets.len());
-            peer.send("publish", "publish", json!({ "topic": self.topic, "data": data })).await;
+            let n = self.offsets.len();
+            let mut payload = json!({ "topic": self.topic, "data": self.message(n) });
+            if self.is_keyed {
+                payload["idempotency_key"] = json!(n.to_string());
+            }
+            peer.send("publish", "publish", payload).await;
             let answer = loop {
                 match peer.hear().await {
                     // It is told to go elsewhere, and stays.

@@ -46,7 +46,9 @@ async fn ten_restarts_by_sigterm_and_sigkill_in_turn_lose_nothing_that_was_answe
     let (stop, stopped) = watch::channel(false);
     let publishers = ["p-0", "p-1"].map(|user| {
         let pause = Duration::from_millis(5);
-        Publisher::new(user, &url, TOPIC, usize::MAX).pausing(pause).live(stopped.clone())
+        let publisher = Publisher::new(user, &url, TOPIC, usize::MAX).pausing(pause);
+        let publisher = if user == "p-1" { publisher.keyed() } else { publisher };
+        publisher.live(stopped.clone())
     });
     let (end, ends) = watch::channel(None);
     let subscribers = ["s-0", "s-1"].map(|user| Subscriber::new(user, &url, TOPIC).live(ends.clone()));

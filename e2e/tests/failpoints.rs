@@ -153,13 +153,13 @@ fn setup(hearing: &Origin) -> Setup {
 /// The topic whose history is held against what was answered.
 const TOPIC: &str = "kept.news";
 
-/// How many messages are published to it, one after the other.
+/// How many messages each of its publishers publishes, one after the other.
 const MESSAGES: usize = 8;
 
 /// What was published is there, in order, without a gap.
-async fn hold_published(server: &Server, publisher: Publisher) {
+async fn hold_published(server: &Server, publishers: &[Publisher]) {
     let reader = Subscriber::new("reader", server.ws_url(), TOPIC).read();
-    within("the topic to be read", reader).await.hold(&[publisher]);
+    within("the topic to be read", reader).await.hold(publishers);
 }
 
 /// Comes, is answered and leaves; and comes again, until it is told to stop.
@@ -202,7 +202,7 @@ fn replayed(server: &Server) -> impl Future<Output = ()> + use<> {
 
 /// The load, until all of it is done; then the clients, and where what was published stands.
 struct Load {
-    clients: JoinHandle<(Vec<Client>, Publisher)>,
+    clients: JoinHandle<(Vec<Client>, [Publisher; 2])>,
     stop: watch::Sender<bool>,
 }
 
@@ -214,11 +214,17 @@ impl Load {
             .into();
         let passing = come_and_go(server.ws_url(), stopped);
         let replayed = replayed(server);
-        let publisher = Publisher::new("writer", server.ws_url(), TOPIC, MESSAGES);
-        let publishing = publisher.live(watch::channel(false).1);
+        let publisher = |user| Publisher::new(user, server.ws_url(), TOPIC, MESSAGES);
+        let publishers = [publisher("writer"), publisher("writer with keys").keyed()];
+        let publishers = publishers.map(|publisher| publisher.live(watch::channel(false).1));
         let telling = told_again(server.admin());
         let clients = spawn_local(async move {
             let clients = futures_util::future::join_all(clients);
+            let publishing = async {
+                let [writer, keyed] = publishers;
+                let (writer, keyed) = tokio::join!(writer, keyed);
+                [writer, keyed]
+            };
             let (clients, (), published, ()) = tokio::join!(clients, replayed, publishing, telling);
             (clients, published)
         });
@@ -226,7 +232,7 @@ impl Load {
         Self { clients, stop }
     }
 
-    async fn done(self) -> (Vec<Client>, Publisher) {
+    async fn done(self) -> (Vec<Client>, [Publisher; 2]) {
         let clients = within("the clients to be done", self.clients).await.expect("all promises hold");
         let _ = self.stop.send(true);
         clients
@@ -250,7 +256,7 @@ async fn die_at(before: &Before, place: &str) {
         Before::LongAgo => {
             server.restart().await;
             let (clients, published) = Load::on(&server).done().await;
-            hold_published(&server, published).await;
+            hold_published(&server, &published).await;
             for client in &clients {
                 audit::hold(&server, client).await;
             }
@@ -287,7 +293,7 @@ async fn die_at(before: &Before, place: &str) {
     } else {
         let load = load.unwrap_or_else(|| Load::on(&server));
         let (clients, published) = load.done().await;
-        hold_published(&server, published).await;
+        hold_published(&server, &published).await;
         hold_told(&hearing, &clients).await;
         for client in &clients {
             assert_eq!(client.ended.len(), errands().len(), "{}", client.user);

@@ -2,24 +2,31 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use streamer_e2e::{
+    aws::Key,
+    http,
     issuer::Issuer,
-    patience::until,
+    patience::{until, within},
     peer::{Peer, Refused, Said},
     promises::Heard,
     proxy::{CLIENT, Kind, Proxy, Stream},
     scenario::{Place as _, TokenKind, Wanted},
     server::{Server, Setup},
 };
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{ChildStdout, Command},
+    time::timeout,
+};
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
-use crate::{server, skipped};
+use crate::{aws_clients, server, skipped, tools};
 
 /// Tests that each proxy passes.
 macro_rules! suite {
@@ -40,6 +47,18 @@ macro_rules! suite {
             }
 
             #[tokio::test]
+            async fn a_signed_call_arrives_as_it_was_signed() {
+                let Some(program) = installed($kind) else { return };
+                super::a_signed_call_arrives_as_it_was_signed($kind, &program).await;
+            }
+
+            #[tokio::test]
+            async fn an_event_source_goes_on_where_it_was_cut_off() {
+                let Some(program) = installed($kind) else { return };
+                super::an_event_source_goes_on_where_it_was_cut_off($kind, &program).await;
+            }
+
+            #[tokio::test]
             async fn a_server_that_drains_takes_nobody_and_says_goodbye() {
                 let Some(program) = installed($kind) else { return };
                 super::a_server_that_drains_takes_nobody_and_says_goodbye($kind, &program).await;
@@ -56,8 +75,7 @@ suite! {
 
 /// The proxy's program. Without it a test is skipped, but for CI.
 fn installed(kind: Kind) -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools");
-    let found = kind.find(&tools);
+    let found = kind.find(&tools());
     if found.is_none() {
         skipped(&format!("{} is missing: `cargo xtask setup proxies`", kind.program()));
     }
@@ -204,6 +222,100 @@ async fn large_messages_and_long_requests_pass_as_they_come(kind: Kind, program:
     let file = proxy.get(report["url"].as_str().expect("a file"), Some(&token())).await;
     assert_eq!((file.status, &json!(file.body.len())), (200, &report["size"]), "{}", file.head);
     peer.leave().await;
+}
+
+/// What an `EventSource` heard.
+type Lines = tokio::io::Lines<BufReader<ChildStdout>>;
+
+async fn line(lines: &mut Lines) -> Value {
+    let line = within("an event", lines.next_line()).await.expect("it can be read").expect("it goes on");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+/// By npm's `eventsource`, which comes back as a browser does, and says how far it was.
+async fn an_event_source_goes_on_where_it_was_cut_off(kind: Kind, program: &Path) {
+    const CHUNKS: usize = 80;
+    let packages = tools().join("event-source");
+    if !packages.exists() {
+        return skipped("npm's eventsource is missing: `cargo xtask setup event-source`");
+    }
+    let server = behind_a_proxy().set("engine.short_limit_ms", 500).start().await;
+    let mut proxy = Proxy::start(kind, program, &server, 90).await;
+    let asked = json!({ "id": "long", "action": "delay", "payload": { "seconds": 8, "chunks": CHUNKS } });
+    let taken = http::post(server.listen(), "/v1/requests", Some(&token()), &asked).await;
+    assert_eq!(taken.status, 202);
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("event_source/listen.mjs");
+    let address = proxy.url(&format!("/prod/v1/requests/long/events?Authorization={}", token()));
+    let mut page = Command::new("node")
+        .arg(script)
+        .args([&address, proxy.name()])
+        .env("NODE_PATH", packages.join("node_modules"))
+        .env("NODE_EXTRA_CA_CERTS", proxy.certificate())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("Node.js can be run");
+    let mut lines = BufReader::new(page.stdout.take().expect("piped")).lines();
+    let mut heard = Heard::nothing_of("long");
+    let (mut opened, mut lost) = (0, 0);
+    while heard.end.is_none() {
+        let said = line(&mut lines).await;
+        match said["type"].as_str() {
+            Some("open") => opened += 1,
+            // Where the proxy is not back yet, it is refused once more.
+            Some("lost") => {
+                assert_eq!(said["closed"], false, "it comes back: {said}");
+                lost += 1;
+            }
+            _ => {
+                assert_eq!(said["id"], said["frame"]["seq"]);
+                heard.take(&said["frame"]);
+                if opened == 1 && lost == 0 && heard.chunks.len() == 10 {
+                    proxy.cut().await;
+                }
+            }
+        }
+    }
+    assert!(opened >= 2 && lost >= 1, "it was not cut off: the test proves nothing");
+    assert_eq!((heard.chunks.len(), heard.restarts, &heard.result()["chunks"]), (CHUNKS, 0, &json!(CHUNKS)));
+    assert!(within("it to end", page.wait()).await.expect("it is our child").success());
+}
+
+/// At a port of its own, which is a part of the `Host` that is signed.
+async fn a_signed_call_arrives_as_it_was_signed(kind: Kind, program: &Path) {
+    const KEY: Key = Key { id: "AKACME", secret: "the-secret-access-key-of-acme-0000000001" };
+    let server = behind_a_proxy()
+        .set("management.credentials.acme.access_key_id", KEY.id)
+        .set("management.credentials.acme.secret_access_key", KEY.secret)
+        .set("management.credentials.acme.tenant", "acme")
+        .start()
+        .await;
+    let Some(clients) = aws_clients(server.folder()) else { return };
+    let proxy = Proxy::start(kind, program, &server, 90).await;
+    let mut peer = peer(&proxy).await;
+    let listed = server.inspect("/v1/connections?tenant=acme").await.json();
+    let id = listed["connections"][0]["connection_id"].clone();
+    let call = |name: &str, endpoint: &str| {
+        let endpoint = proxy.url(endpoint);
+        json!({
+            "call": name, "endpoint": endpoint, "id": id, "key_id": KEY.id, "secret": KEY.secret,
+            "data": "{\"pushed\": 1}", "trusted": proxy.certificate(),
+        })
+    };
+    let calls = [
+        call("post_to_connection", "/prod"),
+        call("post_to_connection", ""),
+        call("get_connection", "/prod"),
+        call("delete_connection", "/prod"),
+    ];
+    for (call, called) in calls.iter().zip(clients.boto3(&calls).await) {
+        assert_eq!(called.raised, None, "{call}: {called:?}");
+    }
+    for _ in 0..2 {
+        assert_eq!(peer.frame().await, json!({ "pushed": 1 }));
+    }
+    assert!(matches!(peer.hear().await, Said::Closed(_)), "it was deleted");
 }
 
 async fn a_server_that_drains_takes_nobody_and_says_goodbye(kind: Kind, program: &Path) {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use streamer_e2e::{
+    http,
     issuer::Issuer,
     patience::{until, within},
-    peer::Peer,
+    peer::{Peer, Said},
     publisher::Publisher,
     scenario::Place as _,
     server::{Server, Setup},
@@ -79,8 +80,11 @@ async fn a_kill_while_many_publish_loses_nothing_that_was_answered() {
     let mut server = server().set("topics.histories", keep).start().await;
     let url = server.ws_url();
     let (stop, stopped) = watch::channel(false);
-    let publishing = ["a", "b", "c", "d"]
-        .map(|user| Publisher::new(user, &url, "durable.a", usize::MAX).live(stopped.clone()));
+    let publishing = ["a", "b", "keyed-a", "keyed-b"].map(|user| {
+        let publisher = Publisher::new(user, &url, "durable.a", usize::MAX);
+        let publisher = if user.starts_with("keyed") { publisher.keyed() } else { publisher };
+        publisher.live(stopped.clone())
+    });
     let killing = async {
         for _ in 0..3 {
             // Not a wait for anything: the moment of the crash.
@@ -94,6 +98,50 @@ async fn a_kill_while_many_publish_loses_nothing_that_was_answered() {
     let answered: usize = published.iter().map(|publisher| publisher.offsets.len()).sum();
     assert!(answered > 20, "only {answered} were published");
     within("all that is kept", Subscriber::new("ada", &url, "durable.a").read()).await.hold(&published);
+}
+
+/// Publishes with a key over HTTP.
+async fn call_keyed(server: &Server, topic: &str, key: &str, data: Value) -> http::Answer {
+    let bearer = format!("Bearer {}", Issuer::shared().token("ada", "acme"));
+    let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", key)];
+    let path = format!("/v1/topics/{topic}");
+    http::call_with(server.listen(), "POST", &path, &headers, Some(&json!({ "data": data }))).await
+}
+
+#[tokio::test]
+async fn what_was_stored_and_not_answered_is_there_once_when_it_is_sent_again() {
+    for side in ["before", "after"] {
+        let mut server = with_histories().start().await;
+        let mut ada = server.peer("ada", "acme").await;
+        publish(&mut ada, "durable.a", json!(0)).await;
+        ada.leave().await;
+        server.stop().await;
+
+        // It dies with the next message, on one side of storing it or the other.
+        server.set_variable("STREAMER_FAILPOINT", Some(&format!("append_messages.{side}:1")));
+        server.restart().await;
+        let mut ada = server.peer("ada", "acme").await;
+        let keyed = json!({ "topic": "durable.a", "data": { "n": 1 }, "idempotency_key": "k" });
+        ada.send("p", "publish", keyed.clone()).await;
+        server.ended().await;
+        assert!(matches!(ada.hear().await, Said::Closed(_) | Said::Broken), "{side}: nobody was answered");
+        server.set_variable("STREAMER_FAILPOINT", None);
+        server.restart().await;
+
+        let mut back = server.peer("ada", "acme").await;
+        let again = back.ask("p", "publish", keyed.clone()).await;
+        assert_eq!(again["data"]["offset"], 2, "{side}: {again}");
+        let answer = call_keyed(&server, "durable.a", "k", json!({ "n": 1 })).await;
+        assert_eq!((answer.status, &answer.json()["data"]), (200, &again["data"]), "{side}");
+        server.kill().await;
+        server.restart().await;
+        let answer = call_keyed(&server, "durable.a", "k", json!({ "n": 1 })).await;
+        assert_eq!((answer.status, &answer.json()["data"]), (200, &again["data"]), "{side}");
+        let other = call_keyed(&server, "durable.a", "k", json!({ "n": 2 })).await;
+        assert_eq!((other.status, &other.json()["fields"][0]["path"]), (409, &json!("Idempotency-Key")));
+        let all = within("all", Subscriber::new("reader", server.ws_url(), "durable.a").read()).await;
+        assert_eq!(all.messages, [json!(0), json!({ "n": 1 })], "{side}");
+    }
 }
 
 #[tokio::test]
@@ -146,6 +194,13 @@ async fn the_command_line_publishes_and_subscribes() {
     assert_eq!(shell.run(["topic", "presence", "durable.news"]).await.succeeded(), "bob\t1\n");
 
     let weak = server.shell().variable("STREAMER_TOKEN", weak_token(&server));
+    let keyed =
+        |data: &'static str| shell.run(["topic", "publish", "durable.news", data, "--idempotency-key", "k"]);
+    let (first, again) = (keyed("4").await.succeeded(), keyed("4").await.succeeded());
+    assert_eq!((first.as_str(), first.trim().rsplit_once(':')), (again.as_str(), Some((epoch, "4"))));
+    let refused = keyed("5").await.failed(1);
+    assert!(refused.contains("CONFLICT"), "{refused}");
+
     let refused = weak.run(["topic", "publish", "durable.news", "1"]).await.failed(1);
     assert!(refused.contains("FORBIDDEN"), "{refused}");
     let refused = shell.run(["topic", "subscribe", "a b"]).await.failed(1);

@@ -24,6 +24,8 @@ pub(crate) enum Component {
     Mongodb,
     /// What the example handlers in Python and TypeScript are made of, for `test`.
     Handlers,
+    /// npm's `eventsource`, for the tests of `deploy/proxies`.
+    EventSource,
     /// boto3 and the AWS command line, for the tests of the connection management API.
     AwsClients,
     /// Bun and `ws`, for `bench live`.
@@ -44,6 +46,9 @@ impl Component {
             Self::Postgres => servers::postgres(workspace),
             Self::Mongodb => servers::mongodb(workspace),
             Self::Handlers => handlers::install(workspace),
+            Self::EventSource => {
+                handlers::packages(workspace, "event-source", "e2e/event_source/package.json").map(drop)
+            }
             Self::AwsClients => aws_clients::install(workspace),
             Self::Peers => bench::peers(workspace).map(drop),
         }

@@ -20,6 +20,9 @@ pub(crate) enum Command {
         /// The message, as JSON
         #[arg(value_parser = json)]
         data: serde_json::Value,
+        /// Names the message, so that it can be published again: it is there once, as long as the topic keeps it
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
         #[command(flatten)]
         connect: Connect,
     },
@@ -74,9 +77,13 @@ async fn run(command: &Command) -> anyhow::Result<ExitCode> {
     };
     let done = match command {
         Command::Subscribe(arguments) => subscribe(&client, arguments).await,
-        Command::Publish { topic, data, .. } => client.publish(topic, data).await.map(|published| {
-            println!("{}:{}", published.epoch, published.offset);
-        }),
+        Command::Publish { topic, data, idempotency_key, .. } => {
+            let published = match idempotency_key {
+                Some(key) => client.publish_once(topic, key, data).await,
+                None => client.publish(topic, data).await,
+            };
+            published.map(|published| println!("{}:{}", published.epoch, published.offset))
+        }
         Command::Presence { topic, .. } => client.presence(topic).await.map(|present| {
             for user in &present.users {
                 println!("{}\t{}", user.user_id, user.connections);

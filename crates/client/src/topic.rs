@@ -129,7 +129,7 @@ impl Client {
     }
 
     /// Publishes a message. A message whose answer was lost with a connection is published again: subscribers may get
-    /// it twice, under different offsets.
+    /// it twice, under different offsets. Where that matters: [`publish_once`](Self::publish_once).
     pub async fn publish<T: Serialize + ?Sized>(
         &self,
         topic: &str,
@@ -137,6 +137,23 @@ impl Client {
     ) -> Result<Published, CallError> {
         let data = streamer_protocol::Json::of(data).map_err(SendError::from)?;
         let payload = json!({ "topic": topic, "data": data });
+        Ok(self.request("publish").payload(&payload).outcome().await?.get()?)
+    }
+
+    /// Publishes a message once, however often this is called with the same key and data, by this process or another
+    /// one of the same user: as long as the topic keeps the message, the answer is the same. Beyond a restart of the
+    /// server that holds for topics with a durable history.
+    ///
+    /// With other data, the key (1 to 128 characters) is a conflict; a topic that keeps nothing refuses keys
+    /// (`VALIDATION_ERROR`).
+    pub async fn publish_once<T: Serialize + ?Sized>(
+        &self,
+        topic: &str,
+        key: &str,
+        data: &T,
+    ) -> Result<Published, CallError> {
+        let data = streamer_protocol::Json::of(data).map_err(SendError::from)?;
+        let payload = json!({ "topic": topic, "data": data, "idempotency_key": key });
         Ok(self.request("publish").payload(&payload).outcome().await?.get()?)
     }
 

@@ -307,6 +307,25 @@ async fn publishing_and_presence_are_answered() {
 }
 
 #[tokio::test]
+async fn a_message_whose_answer_is_lost_is_sent_again_with_its_key() {
+    let fake = Fake::start().await;
+    let (client, mut peer) = fake.client().await;
+    let sent = json!({ "topic": "orders", "data": [1], "idempotency_key": "order-7" });
+    let serving = async {
+        assert_eq!(peer.hear().await["payload"], sent);
+        drop(peer);
+        let mut peer = fake.accept().await;
+        let message = peer.hear().await;
+        assert_eq!((&message["action"], &message["payload"]), (&json!("publish"), &sent));
+        let id = message["id"].as_str().expect("text");
+        peer.respond(id, json!({ "topic": "orders", "epoch": "e1", "offset": 6 })).await;
+        peer
+    };
+    let asking = async { client.publish_once("orders", "order-7", &[1]).await.unwrap().offset };
+    assert_eq!(soon("the answer", async { tokio::join!(asking, serving).0 }).await, 6);
+}
+
+#[tokio::test]
 async fn closing_ends_subscriptions() {
     let fake = Fake::start().await;
     let (client, _peer, mut orders) = begun(&fake).await;

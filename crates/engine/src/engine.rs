@@ -419,7 +419,7 @@ fn page_refusal(core: &Core, e: &store::Error, cursor_at: &str) -> ErrorBody {
 
 /// Publishes a message of nobody who repeats it.
 pub(crate) async fn publish_one(core: &Arc<Core>, key: TopicKey, data: Json) -> Result<Published, ErrorBody> {
-    let published = publish(core, Publication::of(key, data)).await?;
+    let published = publish(core, Publication::of(key, data, None)).await?;
     Ok(published.into_iter().next().flatten().expect("only a source's are dropped"))
 }
 

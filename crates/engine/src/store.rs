@@ -26,8 +26,8 @@ pub use request::{
 };
 pub use share::{Priority, Quota, RunningMax, Usage};
 pub use topic::{
-    Append, AppendId, Appended, Keep, Message, NewMessage, SourcePosition, TopicHead, TopicKey, TopicLog,
-    TopicQuota, TopicUsage,
+    Append, AppendId, Appended, Keep, Message, MessageKey, NewMessage, Placed, SourcePosition, TopicHead,
+    TopicKey, TopicLog, TopicQuota, TopicUsage,
 };
 
 /// One page of a longer list.

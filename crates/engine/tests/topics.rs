@@ -1,5 +1,6 @@
 //! Topics: who hears what, in which order, and what those who come back are told.
 
+mod again;
 mod bounds;
 mod durable;
 mod presence;

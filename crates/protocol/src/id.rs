@@ -100,6 +100,11 @@ text_id! {
     RequestId
 }
 text_id! {
+    /// A name that a client gives to what it may have to send again: 1 to 128 characters, none of them a control
+    /// character. Means nothing outside of its user and of what it is given to.
+    IdempotencyKey
+}
+text_id! {
     /// What a request asks for: `[A-Za-z0-9._-]{1,64}`.
     Action
 }
@@ -150,6 +155,38 @@ impl<'de> Deserialize<'de> for RequestId {
     }
 }
 
+/// The text has no characters, more than [`REQUEST_ID_CHARS_MAX`], or a control character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidIdempotencyKey;
+
+impl fmt::Display for InvalidIdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a key has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them a control character")
+    }
+}
+
+impl std::error::Error for InvalidIdempotencyKey {}
+
+impl IdempotencyKey {
+    /// Checks the length and the characters.
+    pub fn parse(text: &str) -> Result<Self, InvalidIdempotencyKey> {
+        RequestId::parse(text).map(Self::from).map_err(|_| InvalidIdempotencyKey)
+    }
+}
+
+/// Over HTTP one header is both.
+impl From<RequestId> for IdempotencyKey {
+    fn from(RequestId(text): RequestId) -> Self {
+        Self(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdempotencyKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 /// The text is not `[A-Za-z0-9._-]{1,64}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidAction;
@@ -189,6 +226,15 @@ mod tests {
         assert_eq!(RequestId::parse(&"é".repeat(129)), Err(InvalidRequestId::TooLong));
         assert_eq!(RequestId::parse(""), Err(InvalidRequestId::Empty));
         assert_eq!(RequestId::parse("a\nb"), Err(InvalidRequestId::ControlCharacter));
+    }
+
+    #[test]
+    fn a_request_id_may_be_a_key_and_a_key_is_no_longer_than_one() {
+        let key = IdempotencyKey::parse(&"é".repeat(128)).expect("128 characters");
+        assert_eq!(IdempotencyKey::from(RequestId::parse(key.as_str()).expect("an id")), key);
+        for bad in ["", "a\nb", &"é".repeat(129)] {
+            assert_eq!(IdempotencyKey::parse(bad), Err(InvalidIdempotencyKey), "{bad:?}");
+        }
     }
 
     #[test]

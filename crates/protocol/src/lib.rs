@@ -29,7 +29,8 @@ pub use frame::{
     Presence, PresenceChange, Progress, Response, Restart, Retry, ServerFrame, UnreadableFrame,
 };
 pub use id::{
-    Action, ConnectionId, InvalidAction, InvalidRequestId, REQUEST_ID_CHARS_MAX, RequestId, TenantId, UserId,
+    Action, ConnectionId, IdempotencyKey, InvalidAction, InvalidIdempotencyKey, InvalidRequestId,
+    REQUEST_ID_CHARS_MAX, RequestId, TenantId, UserId,
 };
 pub use json::Json;
 pub use part::{JoinError, PartJoiner, split};

@@ -67,7 +67,7 @@ pub(crate) fn tolerate_type(schema: &mut Schema) {
 pub(crate) fn of_id(name: &str) -> Schema {
     match name {
         "Action" => json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" }),
-        "RequestId" => json_schema!({
+        "RequestId" | "IdempotencyKey" => json_schema!({
             "type": "string",
             "minLength": 1,
             "maxLength": REQUEST_ID_CHARS_MAX,

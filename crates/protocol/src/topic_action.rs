@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, Json, Timestamp, Topic, UserId};
+use crate::{Epoch, IdempotencyKey, Json, Timestamp, Topic, UserId};
 
 /// A place in a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,11 @@ pub struct Publish {
     pub topic: Topic,
     /// What its subscribers get.
     pub data: Json,
+    /// Names the message, so that it can be sent again: as long as the topic keeps it, the same key of the same user
+    /// with the same data is answered as the first time, and with other data it is a conflict. Refused on a topic
+    /// that keeps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// What a topic keeps for those who come back.

@@ -1,8 +1,10 @@
 //! Publishing over HTTP.
 
 use serde_json::json;
+use streamer_engine::HistoryRule;
+use streamer_protocol::History;
 
-use crate::harness::{Client, Contract, Http, SECRET, Server, Token};
+use crate::harness::{Client, Contract, Http, SECRET, Server, Setup, Token};
 
 fn post(server: &Server, token: &str, topic: &str) -> Http {
     Http::post(server.addr, format!("/v1/topics/{topic}")).bearer(token)
@@ -66,5 +68,46 @@ async fn what_may_not_be_published_is_told() {
     );
     let unread = Http::get(server.addr, "/v1/topics/orders").bearer(&writer).send().await;
     assert_eq!((unread.status, unread.header("allow")), (405, Some("post")));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_with_a_key_is_there_once() {
+    let history =
+        |prefix: &str, history| HistoryRule { prefix: prefix.to_owned(), history, ..HistoryRule::default() };
+    let mut setup = Setup::default();
+    setup.engine.topics.histories =
+        vec![history("memory.", History::Memory), history("durable.", History::Durable)];
+    let server = setup.start().await;
+    let contract = Contract::of(&server).await;
+    let writer = allowed("permissions", json!(["read", "write"]));
+    let keyed = async |topic: &str, key: &str, data: serde_json::Value| {
+        let call = post(&server, &writer, topic).header("idempotency-key", key);
+        let answer = call.json(json!({ "data": data })).send().await;
+        contract.holds("post", "/v1/topics/{topic}", &answer);
+        answer
+    };
+    for topic in ["memory.a", "durable.a"] {
+        let mut client = Client::connect(&server, &writer).await;
+        client.ask("s", "subscribe", json!({ "topic": topic })).await;
+        assert_eq!(client.frame().await["type"], "response");
+        let first = keyed(topic, "k", json!(1)).await.json();
+        assert_eq!((&first["request_id"], &first["data"]["offset"]), (&json!("k"), &json!(1)));
+        // Bare or in quotes, and over the socket as well.
+        assert_eq!(keyed(topic, "\"k\"", json!(1)).await.json()["data"], first["data"]);
+        assert_eq!(client.frame().await["offset"], 1);
+        client.ask("p", "publish", json!({ "topic": topic, "data": 1, "idempotency_key": "k" })).await;
+        assert_eq!(client.frame().await["data"], first["data"], "no second event comes before it");
+        let other = keyed(topic, "k", json!(2)).await;
+        assert_eq!(
+            (other.error(), other.wrong_field()),
+            ((409, "CONFLICT".to_owned()), "Idempotency-Key".to_owned())
+        );
+        client.leave().await;
+    }
+    let refused = keyed("none.a", "k", json!(1)).await;
+    assert_eq!((refused.error().0, refused.wrong_field()), (400, "Idempotency-Key".to_owned()));
+    let long = keyed("memory.a", &"k".repeat(129), json!(1)).await;
+    assert_eq!((long.error().0, long.wrong_field()), (400, "Idempotency-Key".to_owned()));
     server.finish().await;
 }

@@ -43,6 +43,15 @@ impl Fingerprint {
         let mut hash = Sha256::new();
         hash.update(action.as_str());
         hash.update([0]);
+        Self::completed(hash, payload)
+    }
+
+    /// Of a message of a topic.
+    pub(crate) fn of_message(data: &Json) -> Self {
+        Self::completed(Sha256::new(), data)
+    }
+
+    fn completed(mut hash: Sha256, payload: &Json) -> Self {
         match payload.get::<Sorted>() {
             Ok(sorted) => hash.update(serde_json::to_string(&sorted).expect("made of JSON")),
             // Nested deeper than serde_json goes: the text itself.

@@ -3,9 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use streamer_protocol::{Epoch, Json, TenantId, Timestamp, Topic};
+use streamer_protocol::{Epoch, IdempotencyKey, Json, TenantId, Timestamp, Topic, UserId};
 
-use super::Result;
+use super::{Fingerprint, Result};
 
 /// The durable histories of topics.
 ///
@@ -18,13 +18,17 @@ pub trait TopicLog: Send + Sync {
     /// returns. A topic that is not there begins by [`Append::life`].
     ///
     /// A message with a [`SourcePosition`] at or below that of an earlier one of the same partition, to the same
-    /// topic, is dropped: its offset is `None`. So is one of which another place is covered in that way
-    /// ([`NewMessage::known_at`]); its own counts as reached all the same.
+    /// topic, is [`Dropped`](Placed::Dropped). So is one of which another place is covered in that way
+    /// ([`NewMessage::known_at`]); its own counts as reached all the same. A message whose [`MessageKey`] a message
+    /// has that is kept in this topic, or that stands before it in this append, is that one again
+    /// ([`Known`](Placed::Known)) or contradicts it ([`Conflict`](Placed::Conflict)); either way it is not stored.
     ///
     /// Safe to repeat: the call whose id is that of the topic's newest append changes nothing and is answered as
-    /// that one was. [`ErrorKind::Full`](super::ErrorKind::Full) when a quota was used up before; nothing is done
-    /// then. [`ErrorKind::Invalid`](super::ErrorKind::Invalid) without a message.
-    /// Atomic: messages, offsets, positions of sources, the cut and the quota.
+    /// that one was. [`ErrorKind::Invalid`](super::ErrorKind::Invalid) without a message. Atomic: messages, offsets,
+    /// keys, positions of sources, the cut and the quota.
+    ///
+    /// When a quota was used up before, nothing is done: [`ErrorKind::Full`](super::ErrorKind::Full), unless keys of
+    /// messages are those of some that are kept; these are answered, and the others are [`Full`](Placed::Full).
     async fn append_messages(&self, key: &TopicKey, append: &Append) -> Result<Appended>;
 
     /// Where a topic stands, if it is there.
@@ -88,6 +92,27 @@ pub struct NewMessage {
     pub source: Option<SourcePosition>,
     /// Where else it stood before, in that source or in a former life of it. Empty for nearly all.
     pub known_at: Vec<SourcePosition>,
+    /// What its publisher calls it, to be able to repeat it.
+    pub key: Option<MessageKey>,
+}
+
+/// Names a message to be published in one topic, as long as it is kept there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MessageKey {
+    /// Whose message.
+    pub user: UserId,
+    /// Which one of theirs.
+    pub key: IdempotencyKey,
+}
+
+impl NewMessage {
+    /// What it comes to if this is the data of the message at `offset`, which has its key.
+    #[must_use]
+    pub fn again(&self, offset: u64, data: &Json) -> Placed {
+        let is_same = self.data.as_str() == data.as_str()
+            || Fingerprint::of_message(&self.data) == Fingerprint::of_message(data);
+        if is_same { Placed::Known(offset) } else { Placed::Conflict }
+    }
 }
 
 /// How far a source has come.
@@ -138,10 +163,44 @@ pub struct TopicUsage {
 pub struct Appended {
     /// The life that the topic is in.
     pub epoch: Epoch,
-    /// The messages' offsets, in the order in which they were given; `None` for those that were dropped.
-    pub offsets: Vec<Option<u64>>,
-    /// The oldest message that is kept.
+    /// What became of the messages, in the order in which they were given.
+    pub placed: Vec<Placed>,
+    /// The oldest message that is kept; one above the newest if none is.
     pub kept_from: u64,
+}
+
+impl Appended {
+    /// The offset of the first message that was stored now.
+    #[must_use]
+    pub fn first_new(&self) -> Option<u64> {
+        self.placed.iter().find_map(|placed| placed.new_offset())
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// It is stored, with this offset.
+    New(u64),
+    /// It was stored before, by its key, and is at this offset.
+    Known(u64),
+    /// Its key is another message's.
+    Conflict,
+    /// Its source has told it before.
+    Dropped,
+    /// There was no room for it.
+    Full,
+}
+
+impl Placed {
+    /// The offset that it got now.
+    #[must_use]
+    pub const fn new_offset(self) -> Option<u64> {
+        match self {
+            Self::New(offset) => Some(offset),
+            Self::Known(_) | Self::Conflict | Self::Dropped | Self::Full => None,
+        }
+    }
 }
 
 /// Where a topic stands.

@@ -13,7 +13,7 @@ use crate::{
     builtin::{Resumed, follow, response},
     core::Core,
     session::Session,
-    store::Record,
+    store::{MessageKey, Record},
 };
 
 /// `subscribe`: the answer, what is kept above `since`, and what follows.
@@ -61,7 +61,7 @@ pub(crate) async fn publish(
     id: RequestId,
     wanted: Publish,
 ) -> Option<Frame> {
-    let Publish { topic, data } = wanted;
+    let Publish { topic, data, idempotency_key } = wanted;
     let refused = if topic.request().is_some() || core.topics.settings().is_server_only(&topic) {
         let message = "only the server publishes to this topic";
         Some(ErrorBody::new(ErrorCode::Forbidden, message))
@@ -73,7 +73,8 @@ pub(crate) async fn publish(
     if let Some(error) = refused {
         return Some(core.error(Some(id), error));
     }
-    Some(match publish_one(&core, session.caller.topic(topic), data).await {
+    let key = idempotency_key.map(|key| MessageKey { user: session.caller.user.clone(), key });
+    Some(match publish_one(&core, session.caller.topic(topic), data, key).await {
         Ok(published) => response(&core, &id, &published),
         Err(error) => core.error(Some(id), error),
     })

@@ -123,7 +123,7 @@ impl State {
         if appended.epoch != self.epoch {
             // The store began another life: whoever follows sees it begin.
             self.epoch = appended.epoch.clone();
-            self.head = appended.offsets.iter().flatten().next().map_or(0, |first| first - 1);
+            self.head = appended.first_new().map_or(0, |first| first - 1);
         }
         self.stored_from = appended.kept_from;
     }

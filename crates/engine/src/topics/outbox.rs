@@ -9,11 +9,11 @@ use tracing::warn;
 
 use super::{
     LiveTopic, State, event,
-    publish::{count, published},
+    publish::{count, full, told_of},
 };
 use crate::{
     core::{Core, NO_SPACE, internal},
-    store::{self, Append, AppendId, Appended, ErrorKind, Message, NewMessage, TopicKey},
+    store::{self, Append, AppendId, Appended, ErrorKind, Message, NewMessage, Placed, TopicKey},
 };
 
 /// At most so many messages go into one append.
@@ -41,9 +41,11 @@ struct Waiting {
 }
 
 /// What one message comes to: `None` if its source has published it before.
-pub(super) type Answer = oneshot::Sender<Result<Option<Published>, ErrorBody>>;
+type Told = Result<Option<Published>, ErrorBody>;
 
-type Answered = oneshot::Receiver<Result<Option<Published>, ErrorBody>>;
+pub(super) type Answer = oneshot::Sender<Told>;
+
+type Answered = oneshot::Receiver<Told>;
 
 impl Outbox {
     /// Takes nothing more, unless there is something. Whether it is closed.
@@ -136,10 +138,10 @@ async fn attend(core: Arc<Core>, topic: Arc<LiveTopic>) {
             return;
         }
         match append(&core, &topic, messages).await {
-            Ok(offsets) => {
-                for (answer, published) in answers.into_iter().zip(offsets) {
+            Ok(told) => {
+                for (answer, told) in answers.into_iter().zip(told) {
                     // Nobody may be waiting any more; it is published all the same.
-                    let _ = answer.send(Ok(published));
+                    let _ = answer.send(told);
                 }
             }
             Err(e) => {
@@ -152,11 +154,7 @@ async fn attend(core: Arc<Core>, topic: Arc<LiveTopic>) {
     }
 }
 
-async fn append(
-    core: &Core,
-    topic: &LiveTopic,
-    messages: Vec<NewMessage>,
-) -> store::Result<Vec<Option<Published>>> {
+async fn append(core: &Core, topic: &LiveTopic, messages: Vec<NewMessage>) -> store::Result<Vec<Told>> {
     let life = {
         let mut state = topic.lock().await;
         topic.load(core, &mut state).await?;
@@ -168,25 +166,30 @@ async fn append(
 
     let mut state = topic.lock().await;
     catch_up(core, topic, &mut state, &appended).await;
-    let (mut answers, mut frames) = (Vec::with_capacity(appended.offsets.len()), Vec::new());
-    for (message, offset) in append.messages.into_iter().zip(&appended.offsets) {
-        answers.push(offset.map(|offset| published(&topic.key, &state.epoch, offset)));
-        let Some(offset) = offset.filter(|offset| *offset > state.head) else { continue };
+    let (mut told, mut frames) = (Vec::with_capacity(appended.placed.len()), Vec::new());
+    for (message, placed) in append.messages.into_iter().zip(&appended.placed) {
+        told.push(told_of(core, &topic.key, &state.epoch, *placed));
+        let Some(offset) = placed.new_offset().filter(|offset| *offset > state.head) else { continue };
         let frame = event(&topic.key.topic, &state.epoch, offset, message.data, message.at);
         (state.head, state.used_at) = (offset, message.at);
         frames.push(frame);
         count(History::Durable);
     }
     core.topics.deliver(&mut state, &frames).await;
-    Ok(answers)
+    Ok(told)
 }
 
-/// Tells what was stored before an append without our learning of it: its reply was lost for good.
+/// Tells what was stored before an append without our learning of it: its reply was lost for good. That is all below
+/// the first message that is new; where none is, what is repeated tells how far it goes.
 async fn catch_up(core: &Core, topic: &LiveTopic, state: &mut State, appended: &Appended) {
     state.note_appended(appended);
-    let Some(first) = appended.offsets.iter().flatten().next() else { return };
-    while state.head + 1 < *first {
-        let (after, upto) = (state.head, first - 1);
+    let known = appended.placed.iter().filter_map(|placed| match placed {
+        Placed::Known(offset) => Some(*offset),
+        _ => None,
+    });
+    let upto = appended.first_new().map(|first| first - 1).or_else(|| known.max()).unwrap_or(0);
+    while state.head < upto {
+        let after = state.head;
         match core.persist(|| core.store.messages(&topic.key, after, upto, PAGE)).await {
             Ok(page) if page.first().is_some_and(|message| message.offset == after + 1) => {
                 state.head = page.last().map_or(state.head, |message| message.offset);
@@ -216,7 +219,7 @@ fn fresh_id(core: &Core) -> AppendId {
 /// What a publisher reads when its message could not be stored.
 fn failed(core: &Core, e: &store::Error) -> ErrorBody {
     match e.kind() {
-        ErrorKind::Full => return core.overloaded("the topics keep as much as they may: try again later"),
+        ErrorKind::Full => return full(core),
         ErrorKind::NoSpace => return core.overloaded(NO_SPACE),
         _ => {}
     }

@@ -1,18 +1,18 @@
 //! Publishing a message.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use streamer_protocol::{Epoch, ErrorBody, ErrorCode, History, Json, Published};
-use tokio::sync::oneshot::error::TryRecvError;
+use tokio::{sync::oneshot::error::TryRecvError, time::Instant};
 
 use super::{
     LiveTopic, State, event, fresh_epoch,
     outbox::{self, Answer},
-    ring::UsageMax,
+    ring::{Kept, Keyed, UsageMax},
 };
 use crate::{
     core::Core,
-    store::{NewMessage, SourcePosition, TopicKey},
+    store::{MessageKey, NewMessage, Placed, SourcePosition, TopicKey},
 };
 
 /// Messages to publish, in their order.
@@ -31,6 +31,8 @@ pub(crate) struct Message {
     source: Option<SourcePosition>,
     /// Where else it stood before.
     known_at: Vec<SourcePosition>,
+    /// What its publisher calls it, to be able to repeat it.
+    key: Option<MessageKey>,
 }
 
 /// A message of a source that may repeat itself.
@@ -46,25 +48,31 @@ pub struct Sourced {
 
 impl From<Sourced> for Message {
     fn from(Sourced { data, source, known_at }: Sourced) -> Self {
-        Self { data, source: Some(source), known_at }
+        Self { data, source: Some(source), known_at, key: None }
     }
 }
 
 impl Publication {
-    /// One message of nobody who repeats it.
-    pub(crate) fn of(key: TopicKey, data: Json) -> Self {
-        Self { key, messages: vec![Message { data, source: None, known_at: Vec::new() }] }
+    /// One message, which is repeated only with its key.
+    pub(crate) fn of(topic: TopicKey, data: Json, key: Option<MessageKey>) -> Self {
+        Self { key: topic, messages: vec![Message { data, source: None, known_at: Vec::new(), key }] }
     }
 }
 
-/// Publishes a message of nobody who repeats it. To be driven to its end, as below.
-pub(crate) async fn publish_one(core: &Arc<Core>, key: TopicKey, data: Json) -> Result<Published, ErrorBody> {
-    let published = publish(core, Publication::of(key, data)).await?;
+/// Publishes a message, which is repeated only with its key. To be driven to its end, as below.
+pub(crate) async fn publish_one(
+    core: &Arc<Core>,
+    topic: TopicKey,
+    data: Json,
+    key: Option<MessageKey>,
+) -> Result<Published, ErrorBody> {
+    let published = publish(core, Publication::of(topic, data, key)).await?;
     Ok(published.into_iter().next().flatten().expect("only a source's are dropped"))
 }
 
 /// Publishes messages: the answer comes once they are as safe as their topic promises, and are on their way to all who
-/// follow. `None` for those that their source has published before. After an error some may be published, the first ones.
+/// follow. `None` for those that their source has published before; those that their keys tell to be kept already are
+/// answered as they were then. After an error some may be published, the first ones.
 ///
 /// To be driven to its end: what was kept must also be told.
 pub(crate) async fn publish(
@@ -79,9 +87,14 @@ pub(crate) async fn publish(
         return Err(error.at("payload.data", format!("at most {bytes_max} bytes")));
     }
     let at = core.clock.now();
-    let new = |Message { data, source, known_at }| NewMessage { data, at, source, known_at };
+    let new = |Message { data, source, known_at, key }| NewMessage { data, at, source, known_at, key };
     let messages = messages.into_iter().map(new).collect::<Vec<_>>();
     let (history, _) = settings.history_of(&key.topic);
+    if history == History::None && messages.iter().any(|message| message.key.is_some()) {
+        let message = "what is not kept cannot be known again: this topic keeps nothing";
+        let error = ErrorBody::new(ErrorCode::ValidationError, message);
+        return Err(error.at(KEY_PATH, "only for topics that have a history: leave it out"));
+    }
     if history == History::None && core.topics.directory.find(&key).is_none() {
         // Nobody hears them, and nothing keeps them: a life of a few messages.
         let epoch = fresh_epoch(core.random.as_ref());
@@ -102,9 +115,38 @@ pub(crate) async fn publish(
     Ok(answers)
 }
 
-/// With so many followers, what its publisher has sent in the same moment is awaited, to go together: that takes less
-/// time than one more write for each.
+/// Where a publisher gives the key of a message.
+const KEY_PATH: &str = "payload.idempotency_key";
+
+/// A message has the key of another one.
+fn conflict() -> ErrorBody {
+    let error = ErrorBody::new(ErrorCode::Conflict, "the idempotency key stands for another message");
+    error.at(KEY_PATH, "this topic keeps another message of yours that has it: each has its own")
+}
+
+/// There is no room for a message that was promised to be kept.
+pub(super) fn full(core: &Core) -> ErrorBody {
+    core.overloaded("the topics keep as much as they may: try again later")
+}
+
+/// With so many followers, what is published in the same moment is awaited, to go together: that takes less time than
+/// one more write for each.
 const MANY: usize = 128;
+
+/// For so long, for each of them: little of what a write takes. Those who publish as their messages arrive have only
+/// now heard of the last volley's end, and what they send then would miss the next one by a hair.
+const GATHERED_FOR_EACH: Duration = Duration::from_nanos(20);
+
+/// Lets all that can go on now go on, once for a few followers, and with more of them for longer.
+async fn gather(followers: usize) {
+    let (begun, patience) = (Instant::now(), GATHERED_FOR_EACH.saturating_mul(followers as u32));
+    for _ in 0..followers / MANY {
+        tokio::task::yield_now().await;
+        if begun.elapsed() >= patience {
+            break;
+        }
+    }
+}
 
 /// Publishes messages that no store keeps, together with what waits before them.
 async fn at_once(
@@ -114,9 +156,6 @@ async fn at_once(
 ) -> Result<Vec<Option<Published>>, ErrorBody> {
     let (topic, answered) = outbox::enqueue(core, key, messages, |_, _| {})?;
     let mut state = topic.lock().await;
-    if state.subscribers.following().len() >= MANY {
-        tokio::task::yield_now().await;
-    }
     let mut answers = Vec::with_capacity(answered.len());
     for mut answered in answered {
         let answer = loop {
@@ -125,6 +164,7 @@ async fn at_once(
                 Err(TryRecvError::Closed) => break Err(outbox::lost(core)),
                 // It is among those that wait, and nobody else has the lock.
                 Err(TryRecvError::Empty) => {
+                    gather(state.subscribers.following().len()).await;
                     let (messages, answers) = topic.outbox.lock().take_batch();
                     deliver(core, &topic, &mut state, messages, answers).await;
                 }
@@ -145,29 +185,50 @@ async fn deliver(
     let settings = core.topics.settings();
     let max = UsageMax { tenant: settings.tenant_memory_bytes_max, all: settings.memory_bytes_max };
     let (mut frames, mut told) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
-    for NewMessage { data, at, source, known_at } in messages {
-        if source.is_some_and(|source| !state.advance(&source, &known_at)) {
-            told.push(None);
+    for new in messages {
+        if new.source.as_ref().is_some_and(|source| !state.advance(source, &new.known_at)) {
+            told.push(Placed::Dropped);
             continue;
         }
+        if let Some(again) = state.ring.as_ref().and_then(|ring| ring.again(&new)) {
+            told.push(again);
+            continue;
+        }
+        let NewMessage { data, at, key, .. } = new;
         state.head += 1;
         state.used_at = at;
+        let key = key.map(|key| Keyed::of(key, &data));
         let frame = event(&topic.key.topic, &state.epoch, state.head, data, at);
         if let Some(ring) = &mut state.ring {
-            ring.push(state.head, at, frame.clone(), topic.keep, max);
+            ring.push(Kept { offset: state.head, at, frame: frame.clone(), key }, topic.keep, max);
         }
         frames.push(frame);
         count(topic.history);
-        told.push(Some(published(&topic.key, &state.epoch, state.head)));
+        told.push(Placed::New(state.head));
     }
     core.topics.deliver(state, &frames).await;
-    for (answer, told) in answers.into_iter().zip(told) {
+    for (answer, placed) in answers.into_iter().zip(told) {
         // Nobody may be waiting any more; it is published all the same.
-        let _ = answer.send(Ok(told));
+        let _ = answer.send(told_of(core, &topic.key, &state.epoch, placed));
     }
 }
 
-pub(super) fn published(key: &TopicKey, epoch: &Epoch, offset: u64) -> Published {
+/// What the publisher of a message is told.
+pub(super) fn told_of(
+    core: &Core,
+    key: &TopicKey,
+    epoch: &Epoch,
+    placed: Placed,
+) -> Result<Option<Published>, ErrorBody> {
+    match placed {
+        Placed::New(offset) | Placed::Known(offset) => Ok(Some(published(key, epoch, offset))),
+        Placed::Dropped => Ok(None),
+        Placed::Conflict => Err(conflict()),
+        Placed::Full => Err(full(core)),
+    }
+}
+
+fn published(key: &TopicKey, epoch: &Epoch, offset: u64) -> Published {
     Published { topic: key.topic.clone(), epoch: epoch.clone(), offset }
 }
 

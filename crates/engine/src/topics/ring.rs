@@ -1,19 +1,25 @@
 //! A history in memory: the newest messages of a topic, encoded as they were sent.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use streamer_protocol::Timestamp;
+use streamer_protocol::{Json, Timestamp};
 
-use crate::{Frame, store::Keep};
+use crate::{
+    Frame,
+    store::{Fingerprint, Keep, MessageKey, NewMessage, Placed},
+};
 
 /// What a message costs beside its frame.
 const OVERHEAD_BYTES: u64 = 64;
+
+/// What a key costs beside its texts: an entry of a table, and a fingerprint.
+const KEY_OVERHEAD_BYTES: u64 = 192;
 
 /// How many bytes histories hold, in one tenant and in all.
 #[derive(Debug, Clone, Default)]
@@ -50,26 +56,48 @@ impl Usage {
 #[derive(Debug)]
 pub(super) struct Ring {
     messages: VecDeque<Kept>,
+    /// Where those of them are that have a key.
+    keys: HashMap<MessageKey, u64>,
     bytes: u64,
     usage: Usage,
 }
 
+/// A message as it is kept.
 #[derive(Debug)]
-struct Kept {
-    offset: u64,
-    at: Timestamp,
-    frame: Frame,
+pub(super) struct Kept {
+    pub(super) offset: u64,
+    pub(super) at: Timestamp,
+    pub(super) frame: Frame,
+    /// Boxed, as few have one.
+    pub(super) key: Option<Box<Keyed>>,
+}
+
+/// By what a message is known again.
+#[derive(Debug)]
+pub(super) struct Keyed {
+    key: MessageKey,
+    fingerprint: Fingerprint,
+}
+
+impl Keyed {
+    pub(super) fn of(key: MessageKey, data: &Json) -> Box<Self> {
+        Box::new(Self { key, fingerprint: Fingerprint::of_message(data) })
+    }
 }
 
 impl Kept {
     fn bytes(&self) -> u64 {
-        self.frame.bytes().len() as u64 + OVERHEAD_BYTES
+        let key = self.key.as_ref().map_or(0, |keyed| {
+            let MessageKey { user, key } = &keyed.key;
+            KEY_OVERHEAD_BYTES + user.as_str().len() as u64 + key.as_str().len() as u64
+        });
+        self.frame.bytes().len() as u64 + OVERHEAD_BYTES + key
     }
 }
 
 impl Ring {
     pub(super) fn new(usage: Usage) -> Self {
-        Self { messages: VecDeque::new(), bytes: 0, usage }
+        Self { messages: VecDeque::new(), keys: HashMap::new(), bytes: 0, usage }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -81,12 +109,20 @@ impl Ring {
         self.messages.front().map(|kept| kept.offset)
     }
 
-    /// Keeps one more message and lets go what exceeds the bounds. Where others have used up the room, nothing of this
-    /// topic is kept rather than that the message is not published.
-    pub(super) fn push(&mut self, offset: u64, at: Timestamp, frame: Frame, keep: Keep, max: UsageMax) {
-        let kept = Kept { offset, at, frame };
+    /// What a message comes to whose key is that of one that is kept.
+    pub(super) fn again(&self, new: &NewMessage) -> Option<Placed> {
+        let offset = *self.keys.get(new.key.as_ref()?)?;
+        let place = usize::try_from(offset - self.oldest()?).ok()?;
+        let keyed = self.messages.get(place)?.key.as_ref()?;
+        let is_same = keyed.fingerprint == Fingerprint::of_message(&new.data);
+        Some(if is_same { Placed::Known(offset) } else { Placed::Conflict })
+    }
+
+    /// Keeps one more message, whose key no other has, and lets go what exceeds the bounds. Where others have used up
+    /// the room, nothing of this topic is kept rather than that the message is not published.
+    pub(super) fn push(&mut self, kept: Kept, keep: Keep, max: UsageMax) {
         let bytes = kept.bytes();
-        self.expire(at, keep);
+        self.expire(kept.at, keep);
         while !self.messages.is_empty()
             && (self.messages.len() as u64 >= keep.messages_max
                 || self.bytes + bytes > keep.bytes_max
@@ -97,6 +133,9 @@ impl Ring {
         if self.usage.has_room(bytes, max) {
             self.bytes += bytes;
             self.usage.add(bytes);
+            if let Some(keyed) = &kept.key {
+                self.keys.insert(keyed.key.clone(), kept.offset);
+            }
             self.messages.push_back(kept);
         }
     }
@@ -108,7 +147,7 @@ impl Ring {
         }
         if self.messages.is_empty() {
             // A topic that keeps nothing holds no memory for it.
-            self.messages = VecDeque::new();
+            (self.messages, self.keys) = (VecDeque::new(), HashMap::new());
         }
     }
 
@@ -121,6 +160,9 @@ impl Ring {
 
     fn drop_oldest(&mut self) {
         if let Some(kept) = self.messages.pop_front() {
+            if let Some(keyed) = &kept.key {
+                self.keys.remove(&keyed.key);
+            }
             self.bytes -= kept.bytes();
             self.usage.subtract(kept.bytes());
         }
@@ -137,6 +179,8 @@ impl Drop for Ring {
 mod tests {
     use std::time::Duration;
 
+    use streamer_protocol::{IdempotencyKey, UserId};
+
     use super::*;
 
     const KEEP: Keep = Keep {
@@ -148,8 +192,27 @@ mod tests {
     const MAX: UsageMax = UsageMax { tenant: 10_000, all: 10_000 };
 
     fn push(ring: &mut Ring, offset: u64, size: usize, keep: Keep, max: UsageMax) {
+        push_keyed(ring, offset, size, keep, max, None);
+    }
+
+    fn push_keyed(
+        ring: &mut Ring,
+        offset: u64,
+        size: usize,
+        keep: Keep,
+        max: UsageMax,
+        key: Option<MessageKey>,
+    ) {
         let frame = Frame::message(&"x".repeat(size - 2)).expect("a text");
-        ring.push(offset, Timestamp::from_millis(offset.cast_signed()), frame, keep, max);
+        let at = Timestamp::from_millis(offset.cast_signed());
+        let key = key.map(|key| Keyed::of(key, &Json::null()));
+        ring.push(Kept { offset, at, frame, key }, keep, max);
+    }
+
+    fn keyed(key: &str, data: Json) -> NewMessage {
+        let key = MessageKey { user: UserId::new("ada"), key: IdempotencyKey::parse(key).expect("a key") };
+        let at = Timestamp::default();
+        NewMessage { data, at, source: None, known_at: Vec::new(), key: Some(key) }
     }
 
     fn offsets(ring: &Ring) -> Vec<u64> {
@@ -194,6 +257,31 @@ mod tests {
         drop(one);
         push(&mut other, 2, 100, KEEP, max);
         assert_eq!(offsets(&other), [2]);
+    }
+
+    #[test]
+    fn a_key_is_known_as_long_as_its_message_is_kept() {
+        let usage = Usage::default();
+        let mut ring = Ring::new(usage.clone());
+        let same = keyed("a", Json::null());
+        push_keyed(&mut ring, 1, 100, KEEP, MAX, same.key.clone());
+        assert_eq!(used(&usage).0, 164 + 192 + 4, "a key takes room");
+        let other = keyed("a", Json::parse("1".to_owned()).expect("JSON"));
+        let answers = [ring.again(&same), ring.again(&other), ring.again(&keyed("b", Json::null()))];
+        assert_eq!(answers, [Some(Placed::Known(1)), Some(Placed::Conflict), None]);
+        for offset in 2..=3 {
+            push(&mut ring, offset, 100, KEEP, MAX);
+            assert_eq!(ring.again(&same), Some(Placed::Known(1)));
+        }
+        push(&mut ring, 4, 100, KEEP, MAX);
+        assert_eq!(ring.again(&same), None, "cut by number");
+        push_keyed(&mut ring, 5, 100, KEEP, MAX, same.key.clone());
+        assert_eq!(ring.again(&same), Some(Placed::Known(5)));
+        ring.expire(Timestamp::from_millis(105), KEEP);
+        assert_eq!((ring.again(&same), used(&usage)), (None, (0, 0)), "cut by age");
+        let nothing = UsageMax { tenant: 0, all: 0 };
+        push_keyed(&mut ring, 6, 100, KEEP, nothing, same.key.clone());
+        assert_eq!(ring.again(&same), None, "it was never kept");
     }
 
     #[test]

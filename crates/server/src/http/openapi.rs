@@ -233,10 +233,13 @@ fn listen(types: &mut Types) -> Value {
 fn publish(types: &mut Types) -> Value {
     let mut answer = types.frame::<Response>("response");
     answer["properties"]["data"] = types.of::<Published>();
+    let key = "Names the message, so that it can be sent again: as long as the topic keeps it, it is there once, and \
+        answered as the first time. With another message it is a conflict; a topic that keeps nothing refuses it.";
     operation(
         "publish",
         "Send a message to those who are subscribed to a topic",
         json!({
+            "parameters": [header("Idempotency-Key", key)],
             "requestBody": {
                 "required": true,
                 "content": { JSON: { "schema": types.of::<topics::Message>() } },

@@ -43,21 +43,22 @@ enum Outcome {
 
 /// `POST /v1/requests`.
 pub(super) async fn submit(State(shared): Door, request: Request) -> Response {
-    let read = |text: &str| {
+    let read = |text: &str, _: Option<&RequestId>| {
         Message::parse(text).map_err(|invalid| {
             let id = invalid.id.clone();
             Box::new(problem::of_request(StatusCode::BAD_REQUEST, invalid.into(), id, None))
         })
     };
-    take(&shared, request, "", read).await
+    take(&shared, request, |path| path, read).await
 }
 
-/// Takes a call whose body `read` makes a message of. The paths of fields that are wrong are told without `before`.
+/// Takes a call whose body, and key if it has one, `read` makes a message of. Where that is wrong, `place` says where
+/// the call is.
 pub(super) async fn take(
     shared: &Arc<Shared>,
     request: Request,
-    before: &str,
-    read: impl FnOnce(&str) -> Result<Message, Box<Response>>,
+    place: impl Fn(&str) -> &str,
+    read: impl FnOnce(&str, Option<&RequestId>) -> Result<Message, Box<Response>>,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let admitted = match admit(shared, &mut parts).await {
@@ -77,12 +78,12 @@ pub(super) async fn take(
         let error = ErrorBody::new(ErrorCode::ValidationError, "the body is not UTF-8");
         Box::new(problem(error))
     });
-    let outcome = match message.and_then(read) {
+    let outcome = match message.and_then(|text| read(text, admitted.key.as_ref())) {
         Ok(message) => call(shared, admitted, message, wait).await,
         Err(refused) => Err(refused),
     };
     let mut response = match outcome {
-        Ok(outcome) => answered(outcome, parts.uri.path(), before),
+        Ok(outcome) => answered(outcome, parts.uri.path(), place),
         Err(refused) => *refused,
     };
     if let Some(wait) = wait {
@@ -151,7 +152,7 @@ async fn call(
     }
 }
 
-fn answered(outcome: Outcome, path: &str, before: &str) -> Response {
+fn answered(outcome: Outcome, path: &str, place: impl Fn(&str) -> &str) -> Response {
     let (heard, stored) = match outcome {
         Outcome::Answered(heard) => (heard, false),
         Outcome::Stored(heard) => (heard, true),
@@ -164,7 +165,7 @@ fn answered(outcome: Outcome, path: &str, before: &str) -> Response {
         Kind::Error => {
             let ErrorFrame { request_id, seq, mut error, .. } = heard.error();
             for field in error.details.iter_mut().flat_map(|details| &mut details.fields) {
-                field.path = field.path.strip_prefix(before).unwrap_or(&field.path).to_owned();
+                field.path = place(&field.path).to_owned();
             }
             problem::of_request(answer::status_of(error.code), error, request_id, seq)
         }

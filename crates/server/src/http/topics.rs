@@ -6,7 +6,7 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use streamer_protocol::{Action, ErrorBody, ErrorCode, Json, Publish, Topic};
+use streamer_protocol::{Action, ErrorBody, ErrorCode, IdempotencyKey, Json, Publish, RequestId, Topic};
 
 use super::{Door, problem::problem, submit};
 
@@ -23,7 +23,7 @@ pub(super) async fn publish(
     topic: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let read = |text: &str| {
+    let read = |text: &str, key: Option<&RequestId>| {
         let topic = topic.map(|Path(topic)| topic).unwrap_or_default();
         let topic =
             Topic::parse(&topic).map_err(|e| invalid("the topic is not valid", "topic", e.to_string()))?;
@@ -38,12 +38,21 @@ pub(super) async fn publish(
         // It has one field: whatever is wrong is that this is not there.
         let Message { data } = serde_json::from_str(text)
             .map_err(|e| invalid("the message is not valid", "data", e.to_string()))?;
-        let payload = Json::of(&Publish { topic, data }).expect("made of JSON");
+        let idempotency_key = key.cloned().map(IdempotencyKey::from);
+        let payload = Json::of(&Publish { topic, data, idempotency_key }).expect("made of JSON");
         let action = Action::parse("publish").expect("valid");
         Ok(streamer_protocol::Request { payload: Some(payload), ..streamer_protocol::Request::new(action) })
     };
-    // Of the engine's errors, what is wrong with the payload is wrong with the body.
-    submit::take(&shared, request, "payload.", read).await
+    submit::take(&shared, request, place, read).await
+}
+
+/// Where in the call it is that the engine finds wrong: what is the payload to it came in body and head.
+fn place(path: &str) -> &str {
+    match path.strip_prefix("payload.") {
+        Some("idempotency_key") => "Idempotency-Key",
+        Some(field) => field,
+        None => path,
+    }
 }
 
 fn invalid(message: &str, field: &str, what: String) -> Box<Response> {

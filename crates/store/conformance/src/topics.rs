@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use streamer_engine::{
     random::Random,
     store::{
-        Append, AppendId, Appended, ErrorKind, Keep, Message, NewMessage, SharedStore, SourcePosition,
-        TopicHead, TopicKey, TopicQuota, TopicUsage,
+        Append, AppendId, Appended, ErrorKind, Keep, Message, MessageKey, NewMessage, Placed, SharedStore,
+        SourcePosition, TopicHead, TopicKey, TopicQuota, TopicUsage,
     },
     testing::{MemoryStore, SeededRandom},
 };
-use streamer_protocol::{Epoch, TenantId, Topic};
+use streamer_protocol::{Epoch, IdempotencyKey, TenantId, Topic, UserId};
 
 use crate::given::{at, json, refusal};
 
@@ -33,7 +33,12 @@ fn orders() -> TopicKey {
 }
 
 fn message(data: &str, millis: i64) -> NewMessage {
-    NewMessage { data: json(data), at: at(millis), source: None, known_at: Vec::new() }
+    NewMessage { data: json(data), at: at(millis), source: None, known_at: Vec::new(), key: None }
+}
+
+fn keyed(user: &str, key: &str, data: &str) -> NewMessage {
+    let key = MessageKey { user: UserId::new(user), key: IdempotencyKey::parse(key).expect("a key") };
+    NewMessage { key: Some(key), ..message(data, 0) }
 }
 
 fn from(partition: &str, place: (u64, u64)) -> NewMessage {
@@ -55,6 +60,11 @@ async fn appended(store: &SharedStore, key: &TopicKey, append: &Append) -> Appen
     store.append_messages(key, append).await.expect("appends")
 }
 
+/// Where the messages of an append are that were stored by it.
+fn new_offsets(appended: &Appended) -> Vec<Option<u64>> {
+    appended.placed.iter().map(|placed| placed.new_offset()).collect()
+}
+
 async fn head(store: &SharedStore, key: &TopicKey) -> Option<TopicHead> {
     store.topic(key).await.expect("reads")
 }
@@ -71,10 +81,13 @@ async fn offsets(store: &SharedStore, key: &TopicKey) -> Vec<u64> {
 pub async fn count_their_messages_from_one(store: SharedStore) {
     assert_eq!(head(&store, &orders()).await, None);
     let first = appended(&store, &orders(), &append(1, numbered(1..=2))).await;
-    assert_eq!(first, Appended { epoch: Epoch::new("e"), offsets: vec![Some(1), Some(2)], kept_from: 1 });
+    assert_eq!(
+        first,
+        Appended { epoch: Epoch::new("e"), placed: vec![Placed::New(1), Placed::New(2)], kept_from: 1 }
+    );
     let other_life = Append { life: (Epoch::new("f"), 70), ..append(2, numbered(3..=3)) };
     let second = appended(&store, &orders(), &other_life).await;
-    assert_eq!(second, Appended { epoch: Epoch::new("e"), offsets: vec![Some(3)], kept_from: 1 });
+    assert_eq!(second, Appended { epoch: Epoch::new("e"), placed: vec![Placed::New(3)], kept_from: 1 });
     let expected = TopicHead { epoch: Epoch::new("e"), offset: 3, kept_from: 1 };
     assert_eq!(head(&store, &orders()).await, Some(expected));
     let expected = (1..=3).map(|n| Message { offset: n as u64, at: at(n), data: json(&n.to_string()) });
@@ -85,7 +98,7 @@ pub async fn count_their_messages_from_one(store: SharedStore) {
 pub async fn may_go_on_above_an_offset(store: SharedStore) {
     let going_on = Append { life: (Epoch::new("e"), 41), ..append(1, numbered(1..=1)) };
     let answer = appended(&store, &orders(), &going_on).await;
-    assert_eq!((answer.offsets, answer.kept_from), (vec![Some(42)], 42));
+    assert_eq!((new_offsets(&answer), answer.kept_from), (vec![Some(42)], 42));
     assert_eq!(offsets(&store, &orders()).await, [42]);
 }
 
@@ -131,7 +144,7 @@ pub async fn are_told_apart_by_tenant_and_name(store: SharedStore) {
     for (n, key) in keys.iter().enumerate() {
         let data = vec![message(&n.to_string(), 0)];
         let answer = appended(&store, key, &append(u8::try_from(n).expect("few"), data)).await;
-        assert_eq!(answer.offsets, [Some(1)], "{key}");
+        assert_eq!(answer.placed, [Placed::New(1)], "{key}");
     }
     for (n, key) in keys.iter().enumerate() {
         let kept = all(&store, key).await;
@@ -147,8 +160,8 @@ pub async fn answer_a_repeated_append_as_before(store: SharedStore) {
         vec![from("p", (5, 0)), from("p", (5, 0)), from("p", (7, 1)), from("p", (6, 0)), from("q", (1, 0))];
     let first = Append { keep, ..append(1, messages) };
     let answer = appended(&store, &orders(), &first).await;
-    let expected = vec![Some(1), None, Some(2), None, Some(3)];
-    assert_eq!((&answer.offsets, answer.kept_from), (&expected, 2));
+    let expected = [Placed::New(1), Placed::Dropped, Placed::New(2), Placed::Dropped, Placed::New(3)];
+    assert_eq!((&answer.placed[..], answer.kept_from), (&expected[..], 2));
     let before =
         (head(&store, &orders()).await, all(&store, &orders()).await, store.topic_usage().await.ok());
     for _ in 0..2 {
@@ -158,14 +171,14 @@ pub async fn answer_a_repeated_append_as_before(store: SharedStore) {
     assert_eq!(after, before);
     // Only the newest: an older one is taken for new.
     appended(&store, &orders(), &append(2, numbered(1..=1))).await;
-    assert_eq!(appended(&store, &orders(), &append(9, numbered(1..=1))).await.offsets, [Some(5)]);
-    assert_eq!(appended(&store, &orders(), &append(2, numbered(1..=1))).await.offsets, [Some(6)]);
+    assert_eq!(appended(&store, &orders(), &append(9, numbered(1..=1))).await.placed, [Placed::New(5)]);
+    assert_eq!(appended(&store, &orders(), &append(2, numbered(1..=1))).await.placed, [Placed::New(6)]);
 }
 
 /// What a source repeats is dropped, by its place in each partition, in each topic.
 pub async fn drop_what_a_source_repeats(store: SharedStore) {
     let offsets_of =
-        async |id, key: &TopicKey, messages| appended(&store, key, &append(id, messages)).await.offsets;
+        async |id, key: &TopicKey, messages| new_offsets(&appended(&store, key, &append(id, messages)).await);
     let first = vec![from("p", (10, 0)), from("p", (10, 1)), from("p", (11, 0))];
     assert_eq!(offsets_of(1, &orders(), first.clone()).await, [Some(1), Some(2), Some(3)]);
     // Repeated with other boundaries.
@@ -179,6 +192,104 @@ pub async fn drop_what_a_source_repeats(store: SharedStore) {
     assert_eq!(offsets_of(7, &orders(), vec![from("p", (12, 0))]).await, [Some(7)]);
 }
 
+/// A message with the key of one that is kept is that one again, or contradicts it. Keys of other users, topics and
+/// tenants have nothing to do with it.
+pub async fn know_a_message_by_its_key(store: SharedStore) {
+    let placed =
+        async |id, key: &TopicKey, messages| appended(&store, key, &append(id, messages)).await.placed;
+    let orders = orders();
+    let first = vec![
+        keyed("ada", "a", r#"{"x":1,"y":2}"#),
+        message("0", 0),
+        keyed("ada", "b", "2"),
+        // Among themselves, too.
+        keyed("ada", "b", "2"),
+        keyed("ada", "b", "3"),
+    ];
+    let expected = [Placed::New(1), Placed::New(2), Placed::New(3), Placed::Known(3), Placed::Conflict];
+    assert_eq!(placed(1, &orders, first).await, expected);
+    let usage = store.topic_usage().await.expect("counts");
+    let again = vec![
+        keyed("ada", "b", "2"),
+        keyed("ada", "a", r#"{ "y": 2, "x": 1.0 }"#),
+        keyed("ada", "a", r#"{"x":1,"y":3}"#),
+    ];
+    let expected = [Placed::Known(3), Placed::Known(1), Placed::Conflict];
+    assert_eq!(placed(2, &orders, again.clone()).await, expected);
+    assert_eq!(offsets(&store, &orders).await, [1, 2, 3]);
+    assert_eq!(store.topic_usage().await.expect("counts"), usage);
+    let others =
+        vec![keyed("bob", "a", "1"), keyed("ada", "A", "1"), message("1", 0), keyed("ada", "a", "9")];
+    let expected = [Placed::New(4), Placed::New(5), Placed::New(6), Placed::Conflict];
+    assert_eq!(placed(3, &orders, others).await, expected);
+    for elsewhere in [key("acme", "elsewhere"), key("globex", "orders")] {
+        let expected = [Placed::New(1), Placed::New(2), Placed::Conflict];
+        assert_eq!(placed(4, &elsewhere, again.clone()).await, expected, "{elsewhere}");
+    }
+    let awkward = vec![keyed("a\0b", "c", "1"), keyed("a", "é'\"😀", "1"), keyed("", "a", "1")];
+    assert_eq!(placed(5, &orders, awkward.clone()).await, [7, 8, 9].map(Placed::New));
+    assert_eq!(placed(6, &orders, awkward).await, [7, 8, 9].map(Placed::Known));
+}
+
+/// What was cut, or has expired, is not known any more; the keys of the rest are.
+pub async fn forget_a_key_with_its_message(store: SharedStore) {
+    let keep = Keep { messages_max: 3, ..KEEP };
+    let placed = async |id, messages| {
+        appended(&store, &orders(), &Append { keep, ..append(id, messages) }).await.placed
+    };
+    let named = |at_millis: i64, key: &str| NewMessage { at: at(at_millis), ..keyed("ada", key, "1") };
+    assert_eq!(
+        placed(1, ["a", "b", "c", "d"].map(|key| named(0, key)).into()).await,
+        [1, 2, 3, 4].map(Placed::New)
+    );
+    let expected = [Placed::Known(2), Placed::New(5), Placed::Known(4)];
+    assert_eq!(placed(2, ["b", "a", "d"].map(|key| named(50, key)).into()).await, expected);
+    assert_eq!(offsets(&store, &orders()).await, [3, 4, 5]);
+    store.purge_topics(at(100), 100).await.expect("purges");
+    let expected = [Placed::Known(5), Placed::New(6), Placed::New(7)];
+    assert_eq!(placed(3, ["a", "c", "d"].map(|key| named(100, key)).into()).await, expected);
+    store.purge_topics(at(5000), 100).await.expect("purges");
+    assert_eq!(placed(4, vec![named(5000, "a")]).await, [Placed::New(1)], "of another life");
+}
+
+/// An append that is repeated is answered as before, even if it has itself cut what it was told to be known.
+pub async fn answer_repeated_keys_as_before(store: SharedStore) {
+    appended(&store, &orders(), &append(1, vec![keyed("ada", "a", "1")])).await;
+    let messages = vec![
+        keyed("ada", "a", "1"),
+        keyed("ada", "a", "2"),
+        from("p", (5, 0)),
+        from("p", (5, 0)),
+        keyed("ada", "b", "1"),
+        message("1", 0),
+    ];
+    let second = Append { keep: Keep { messages_max: 1, ..KEEP }, ..append(2, messages) };
+    let answer = appended(&store, &orders(), &second).await;
+    let expected =
+        [Placed::Known(1), Placed::Conflict, Placed::New(2), Placed::Dropped, Placed::New(3), Placed::New(4)];
+    assert_eq!((&answer.placed[..], answer.kept_from), (&expected[..], 4));
+    for _ in 0..2 {
+        assert_eq!(appended(&store, &orders(), &second).await, answer);
+    }
+    assert_eq!(offsets(&store, &orders()).await, [4]);
+}
+
+/// What is kept is known when nothing more may be: whoever repeats the last message that fitted learns that it did.
+pub async fn answer_what_is_known_when_there_is_no_room(store: SharedStore) {
+    let quota = TopicQuota { bytes_max: 5, ..PLENTY };
+    let append = |id, messages| Append { quota, ..append(id, messages) };
+    let last = keyed("ada", "a", "12345");
+    assert_eq!(appended(&store, &orders(), &append(1, vec![last.clone()])).await.placed, [Placed::New(1)]);
+    let both = vec![message("1", 0), last, keyed("ada", "a", "1"), from("p", (1, 0))];
+    let answer = appended(&store, &orders(), &append(2, both)).await;
+    assert_eq!(answer.placed, [Placed::Full, Placed::Known(1), Placed::Conflict, Placed::Full]);
+    let none = append(3, vec![message("1", 0), keyed("ada", "b", "1")]);
+    assert_eq!(refusal(store.append_messages(&orders(), &none).await), ErrorKind::Full);
+    assert_eq!(offsets(&store, &orders()).await, [1]);
+    let room = Append { quota: PLENTY, ..append(2, vec![from("p", (1, 0))]) };
+    assert_eq!(appended(&store, &orders(), &room).await.placed, [Placed::New(2)], "its source was not noted");
+}
+
 /// The oldest go first, by number.
 pub async fn are_cut_by_their_number(store: SharedStore) {
     let keep = Keep { messages_max: 3, ..KEEP };
@@ -189,7 +300,7 @@ pub async fn are_cut_by_their_number(store: SharedStore) {
     }
     assert_eq!(offsets(&store, &orders()).await, [3, 4, 5]);
     let large = Append { keep, ..append(9, numbered(1..=7)) };
-    assert_eq!(appended(&store, &orders(), &large).await.offsets.last(), Some(&Some(12)));
+    assert_eq!(appended(&store, &orders(), &large).await.placed.last(), Some(&Placed::New(12)));
     assert_eq!(offsets(&store, &orders()).await, [10, 11, 12]);
     assert_eq!(head(&store, &orders()).await.map(|head| head.kept_from), Some(10));
 }
@@ -224,7 +335,7 @@ pub async fn expire_and_are_forgotten(store: SharedStore) {
     assert_eq!(store.topic_usage().await.expect("counts"), TopicUsage { topics: 1, bytes: 0 });
     assert_eq!(purge(1103, 100).await, 0);
     let next = appended(&store, &orders(), &append(2, numbered(1000..=1000))).await;
-    assert_eq!(next.offsets, [Some(6)], "it goes on where it was");
+    assert_eq!(next.placed, [Placed::New(6)], "it goes on where it was");
     assert_eq!(purge(1104, 100).await, 1, "the message, and not the topic that it has prolonged");
     assert_eq!(purge(2100, 100).await, 1);
     assert_eq!(head(&store, &orders()).await, None);
@@ -249,7 +360,7 @@ pub async fn are_bounded_by_quotas(store: SharedStore) {
     let quota = TopicQuota { tenant_topics_max: 2, tenant_bytes_max: 6, bytes_max: 10 };
     let put = async |id, key: &TopicKey, data: &str| {
         let append = Append { quota, ..append(id, vec![message(data, 0)]) };
-        store.append_messages(key, &append).await.map(|appended| appended.offsets[0])
+        store.append_messages(key, &append).await.map(|appended| new_offsets(&appended)[0])
     };
     let [a, b, c] = ["a", "b", "c"].map(|name| key("acme", name));
     assert_eq!(put(1, &a, "1").await.expect("room"), Some(1));
@@ -278,7 +389,9 @@ pub async fn refuse_an_empty_append(store: SharedStore) {
 pub async fn at_once_by_many_get_each_offset_once(store: SharedStore) {
     let appending = (0..32_u8).map(|id| {
         let store = Arc::clone(&store);
-        tokio::spawn(async move { appended(&store, &orders(), &append(id, numbered(1..=3))).await.offsets })
+        tokio::spawn(
+            async move { new_offsets(&appended(&store, &orders(), &append(id, numbered(1..=3))).await) },
+        )
     });
     let mut given = BTreeSet::new();
     for appending in appending.collect::<Vec<_>>() {
@@ -324,7 +437,10 @@ pub async fn agree_on_random_histories(store: SharedStore) {
                     place: (below(40), below(3)),
                 });
                 let known_at = known_at.collect();
-                NewMessage { data, at: at(now), source: (below(3) > 0).then_some(source), known_at }
+                let user = UserId::new(["ada", "bob"][below(2) as usize]);
+                let key = IdempotencyKey::parse(["k", "l", "m"][below(3) as usize]).expect("a key");
+                let key = (below(3) == 0).then_some(MessageKey { user, key });
+                NewMessage { data, at: at(now), source: (below(3) > 0).then_some(source), known_at, key }
             });
             let mut id = [0; 16];
             id[..8].copy_from_slice(&step.to_le_bytes());

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/003_topics.sql"),
     include_str!("schema/004_outbox.sql"),
     include_str!("schema/005_permissions.sql"),
+    include_str!("schema/006_message_keys.sql"),
 ];
 
 /// Takes a file of version `found` to this version, or leaves it as it was.

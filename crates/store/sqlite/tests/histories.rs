@@ -4,9 +4,10 @@ use std::{fs, time::Duration};
 
 use rusqlite::Connection;
 use streamer_engine::store::{
-    Append, AppendId, Keep, NewMessage, SourcePosition, TopicKey, TopicLog, TopicQuota, TopicUsage,
+    Append, AppendId, Keep, MessageKey, NewMessage, Placed, SourcePosition, TopicKey, TopicLog, TopicQuota,
+    TopicUsage,
 };
-use streamer_protocol::{Epoch, Json, TenantId, Topic};
+use streamer_protocol::{Epoch, IdempotencyKey, Json, TenantId, Topic, UserId};
 use streamer_store_sqlite::{Finding, Settings, SqliteStore, backup, check};
 
 use crate::given::*;
@@ -21,6 +22,7 @@ fn append(id: u8, count: u64) -> Append {
         at: at(n),
         source: Some(SourcePosition { partition: "p".into(), place: (u64::from(id), n.cast_unsigned()) }),
         known_at: Vec::new(),
+        key: None,
     };
     Append {
         id: AppendId([id; 16]),
@@ -45,7 +47,7 @@ async fn is_filled(store: &SqliteStore) {
     assert_eq!(store.topic_usage().await.expect("counts"), TopicUsage { topics: 1, bytes: 20 });
     // What was done before is known, by its id and by its source.
     let again = store.append_messages(&orders(), &append(1, 6)).await.expect("answers");
-    assert_eq!(again.offsets.last(), Some(&Some(6)));
+    assert_eq!(again.placed.last(), Some(&Placed::New(6)));
 }
 
 #[tokio::test]
@@ -64,7 +66,36 @@ async fn what_was_published_outlives_the_end_and_a_crash() {
         is_filled(&store).await;
         let renamed = Append { id: AppendId([9; 16]), ..append(1, 6) };
         let repeated = store.append_messages(&orders(), &renamed).await.expect("answers");
-        assert_eq!(repeated.offsets, [None; 6], "its source has come as far before");
+        assert_eq!(repeated.placed, [Placed::Dropped; 6], "its source has come as far before");
+    }
+}
+
+#[tokio::test]
+async fn a_key_outlives_the_end_and_a_crash() {
+    let (folder, dead) = (folder(), folder());
+    let store = open(&path(&folder));
+    let keyed = |id: u8, data: &str| {
+        let key = IdempotencyKey::parse("a").expect("a key");
+        let mut append = append(id, 1);
+        append.messages[0].key = Some(MessageKey { user: UserId::new("ada"), key });
+        append.messages[0].source = None;
+        append.messages[0].data = Json::parse(data.to_owned()).expect("JSON");
+        append
+    };
+    let first = store.append_messages(&orders(), &keyed(1, "7")).await.expect("appends");
+    assert_eq!(first.placed, [Placed::New(1)]);
+    for name in ["streamer.db", "streamer.db-wal"] {
+        fs::copy(folder.path().join(name), dead.path().join(name)).expect("copies");
+    }
+    store.close().await;
+    drop(store);
+    for path in [path(&folder), path(&dead)] {
+        let store = open(&path);
+        for (id, data, placed) in [(2, "7", Placed::Known(1)), (3, "8", Placed::Conflict)] {
+            let again = store.append_messages(&orders(), &keyed(id, data)).await.expect("answers");
+            assert_eq!(again.placed, [placed]);
+        }
+        assert_eq!(store.messages(&orders(), 0, 99, 99).await.expect("reads").len(), 1);
     }
 }
 
@@ -102,6 +133,38 @@ async fn a_check_counts_topics_and_finds_gaps() {
         let report = check(&Settings::at(path(&folder))).expect("checks");
         assert_eq!(report.findings, [Finding::Miscounted { topics: 1 }], "{damage}");
     }
+}
+
+#[tokio::test]
+async fn messages_from_before_keys_have_none() {
+    let folder = folder();
+    let conn = Connection::open(path(&folder)).expect("opens");
+    for step in [
+        include_str!("../src/schema/001.sql"),
+        include_str!("../src/schema/002.sql"),
+        include_str!("../src/schema/003_topics.sql"),
+        include_str!("../src/schema/004_outbox.sql"),
+        include_str!("../src/schema/005_permissions.sql"),
+        "INSERT INTO topic VALUES (1, 'acme', 'orders', 'e1', 2, 2, 2, 999999, 60000, x'01', 2, 1, NULL)",
+        "INSERT INTO message VALUES (1, 1, 0, 60000, '7'), (1, 2, 0, 60000, '7')",
+        "INSERT INTO topic_tenant VALUES ('acme', 1, 2)",
+        "UPDATE topic_total SET topics = 1, bytes = 2",
+    ] {
+        conn.execute_batch(step).expect("the fifth version");
+    }
+    conn.pragma_update(None, "application_id", 0x5354_524d).expect("writes");
+    conn.pragma_update(None, "user_version", 5).expect("writes");
+    drop(conn);
+    let store = open(&path(&folder));
+    let mut keyed = append(1, 1);
+    let key = IdempotencyKey::parse("a").expect("a key");
+    keyed.messages[0].key = Some(MessageKey { user: UserId::new("ada"), key });
+    let added = store.append_messages(&orders(), &keyed).await.expect("appends");
+    assert_eq!((&added.placed[..], added.kept_from), (&[Placed::New(3)][..], 1));
+    store.close().await;
+    drop(store);
+    let report = check(&Settings::at(path(&folder))).expect("checks");
+    assert_eq!((report.topics, report.findings.as_slice()), (1, [].as_slice()));
 }
 
 #[tokio::test]

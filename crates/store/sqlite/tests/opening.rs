@@ -71,7 +71,7 @@ async fn an_empty_file_becomes_a_store() {
     drop(store);
     let conn = Connection::open(path(&folder)).expect("opens");
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("reads");
-    assert_eq!(version, 5);
+    assert_eq!(version, 6);
 }
 
 #[tokio::test]

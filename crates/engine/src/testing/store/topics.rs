@@ -8,8 +8,8 @@ use std::{
 use streamer_protocol::{Epoch, Timestamp};
 
 use crate::store::{
-    Append, AppendId, Appended, ErrorKind, Keep, Message, Result, SourcePosition, TopicHead, TopicKey,
-    TopicUsage,
+    Append, AppendId, Appended, ErrorKind, Keep, Message, MessageKey, NewMessage, Placed, Result,
+    SourcePosition, TopicHead, TopicKey, TopicUsage,
 };
 
 #[derive(Default)]
@@ -18,39 +18,66 @@ pub(super) struct StoredTopics(BTreeMap<TopicKey, StoredTopic>);
 struct StoredTopic {
     epoch: Epoch,
     last: u64,
-    messages: VecDeque<(Message, Timestamp)>,
+    messages: VecDeque<Stored>,
     bytes: u64,
     sources: HashMap<Arc<str>, (u64, u64)>,
     forget_at: Timestamp,
-    newest_append: Option<(AppendId, Vec<Option<u64>>)>,
+    newest_append: Option<(AppendId, Vec<Placed>)>,
+}
+
+struct Stored {
+    message: Message,
+    expires_at: Timestamp,
+    key: Option<MessageKey>,
 }
 
 impl StoredTopic {
     fn kept_from(&self) -> u64 {
-        self.messages.front().map_or(self.last + 1, |(message, _)| message.offset)
+        self.messages.front().map_or(self.last + 1, |stored| stored.message.offset)
     }
 
     fn append(&mut self, append: &Append) {
-        let mut offsets = Vec::with_capacity(append.messages.len());
-        for new in &append.messages {
-            if let Some(source) = &new.source {
-                let is_known = self.covers(source) || new.known_at.iter().any(|place| self.covers(place));
-                let reached = self.sources.entry(Arc::clone(&source.partition)).or_insert(source.place);
-                *reached = source.place.max(*reached);
-                if is_known {
-                    offsets.push(None);
-                    continue;
-                }
-            }
-            self.last += 1;
-            self.bytes += new.data.as_str().len() as u64;
-            let message = Message { offset: self.last, at: new.at, data: new.data.clone() };
-            self.messages.push_back((message, new.at + append.keep.age_max));
-            self.forget_at = new.at + append.keep.age_max + append.keep.forget_after;
-            offsets.push(Some(self.last));
-        }
+        let placed = append.messages.iter().map(|new| self.place(new, append.keep)).collect();
         self.cut(append.keep);
-        self.newest_append = Some((append.id, offsets));
+        self.newest_append = Some((append.id, placed));
+    }
+
+    fn place(&mut self, new: &NewMessage, keep: Keep) -> Placed {
+        if let Some(source) = &new.source {
+            let is_known = self.covers(source) || new.known_at.iter().any(|place| self.covers(place));
+            let reached = self.sources.entry(Arc::clone(&source.partition)).or_insert(source.place);
+            *reached = source.place.max(*reached);
+            if is_known {
+                return Placed::Dropped;
+            }
+        }
+        if let Some(again) = self.again(new) {
+            return again;
+        }
+        self.last += 1;
+        self.bytes += new.data.as_str().len() as u64;
+        let message = Message { offset: self.last, at: new.at, data: new.data.clone() };
+        let expires_at = new.at + keep.age_max;
+        self.messages.push_back(Stored { message, expires_at, key: new.key.clone() });
+        self.forget_at = expires_at + keep.forget_after;
+        Placed::New(self.last)
+    }
+
+    /// What a message comes to whose key is known.
+    fn again(&self, new: &NewMessage) -> Option<Placed> {
+        let key = new.key.as_ref()?;
+        let Stored { message, .. } = self.messages.iter().find(|stored| stored.key.as_ref() == Some(key))?;
+        Some(new.again(message.offset, &message.data))
+    }
+
+    /// The answer to an append for which there is no room, if some of it needs none.
+    fn when_full(&self, append: &Append) -> Option<Appended> {
+        let known: Vec<_> = append.messages.iter().map(|new| self.again(new)).collect();
+        known.iter().any(Option::is_some).then(|| Appended {
+            epoch: self.epoch.clone(),
+            placed: known.into_iter().map(|known| known.unwrap_or(Placed::Full)).collect(),
+            kept_from: self.kept_from(),
+        })
     }
 
     fn covers(&self, source: &SourcePosition) -> bool {
@@ -66,7 +93,7 @@ impl StoredTopic {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some((message, _)) = self.messages.pop_front() {
+        if let Some(Stored { message, .. }) = self.messages.pop_front() {
             self.bytes -= message.data.as_str().len() as u64;
         }
     }
@@ -83,7 +110,9 @@ impl StoredTopics {
             .and_then(|topic| topic.newest_append.as_ref())
             .is_some_and(|(id, _)| *id == append.id);
         if !repeated {
-            self.admit(key, append)?;
+            if let Err(full) = self.admit(key, append) {
+                return self.0.get(key).and_then(|topic| topic.when_full(append)).ok_or(full);
+            }
             let (epoch, last) = append.life.clone();
             let topic = self.0.entry(key.clone()).or_insert_with(|| StoredTopic {
                 epoch,
@@ -97,8 +126,8 @@ impl StoredTopics {
             topic.append(append);
         }
         let topic = &self.0[key];
-        let offsets = topic.newest_append.as_ref().map(|(_, offsets)| offsets.clone()).unwrap_or_default();
-        Ok(Appended { epoch: topic.epoch.clone(), offsets, kept_from: topic.kept_from() })
+        let placed = topic.newest_append.as_ref().map(|(_, placed)| placed.clone()).unwrap_or_default();
+        Ok(Appended { epoch: topic.epoch.clone(), placed, kept_from: topic.kept_from() })
     }
 
     fn admit(&self, key: &TopicKey, append: &Append) -> Result<()> {
@@ -117,14 +146,16 @@ impl StoredTopics {
 
     pub(super) fn messages(&self, key: &TopicKey, after: u64, upto: u64, limit: u32) -> Vec<Message> {
         let messages = self.0.get(key).into_iter().flat_map(|topic| &topic.messages);
-        let wanted = messages.map(|(message, _)| message).filter(|m| m.offset > after && m.offset <= upto);
+        let wanted = messages.map(|stored| &stored.message).filter(|m| m.offset > after && m.offset <= upto);
         wanted.take(limit as usize).cloned().collect()
     }
 
     pub(super) fn purge(&mut self, now: Timestamp, limit: u32) -> u64 {
         let mut removed = 0;
         for topic in self.0.values_mut() {
-            while removed < u64::from(limit) && topic.messages.front().is_some_and(|(_, at)| *at <= now) {
+            while removed < u64::from(limit)
+                && topic.messages.front().is_some_and(|oldest| oldest.expires_at <= now)
+            {
                 topic.drop_oldest();
                 removed += 1;
             }

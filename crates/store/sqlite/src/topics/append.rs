@@ -1,7 +1,7 @@
 //! Messages for a topic.
 
 use rusqlite::{Connection, OptionalExtension, Result, Row};
-use streamer_engine::store::{Append, Appended, Keep, SourcePosition, TopicKey};
+use streamer_engine::store::{Append, Appended, Keep, NewMessage, Placed, SourcePosition, TopicKey};
 use streamer_protocol::Epoch;
 
 use super::{cut, oldest_expiry, usage};
@@ -28,19 +28,29 @@ struct Newest {
     id: Vec<u8>,
     first: u64,
     count: u64,
+    /// The places in it of those that their source had told before.
     dropped: Vec<u64>,
+    /// The places of those whose keys were known, with the offset of that message; 0 if it is another.
+    known: Vec<(u64, u64)>,
 }
 
 impl Newest {
-    /// The offsets that its messages got.
-    fn offsets(&self) -> Vec<Option<u64>> {
+    /// What became of its messages.
+    fn placed(&self) -> Vec<Placed> {
         let mut next = self.first;
-        let offset = |place| {
-            let kept = !self.dropped.contains(&place);
-            next += u64::from(kept);
-            kept.then(|| next - 1)
+        let placed = |place| {
+            if self.dropped.contains(&place) {
+                return Placed::Dropped;
+            }
+            match self.known.iter().find(|(known, _)| *known == place) {
+                Some((_, 0)) => return Placed::Conflict,
+                Some((_, offset)) => return Placed::Known(*offset),
+                None => {}
+            }
+            next += 1;
+            Placed::New(next - 1)
         };
-        (0..self.count).map(offset).collect()
+        (0..self.count).map(placed).collect()
     }
 }
 
@@ -55,7 +65,10 @@ pub(crate) fn append(tx: &mut Tx<'_>, key: &TopicKey, append: &Append) -> Result
     {
         return Ok(topic.answer());
     }
-    usage::admit(conn, &key.tenant, found.is_none(), &append.quota)?;
+    if let Some(full) = usage::used_up(conn, &key.tenant, found.is_none(), &append.quota)? {
+        let answer = found.map(|topic| topic.when_full(conn, append)).transpose()?;
+        return answer.flatten().ok_or_else(|| full.into());
+    }
     let is_new = found.is_none();
     let mut topic = match found {
         Some(topic) => topic,
@@ -68,6 +81,7 @@ pub(crate) fn append(tx: &mut Tx<'_>, key: &TopicKey, append: &Append) -> Result
         first: topic.last + 1,
         count: append.messages.len() as u64,
         dropped: Vec::new(),
+        known: Vec::new(),
     };
     topic.add(conn, append)?;
     let is_cut = topic.cut(conn, append.keep)?;
@@ -81,7 +95,7 @@ pub(crate) fn append(tx: &mut Tx<'_>, key: &TopicKey, append: &Append) -> Result
 
 fn find(conn: &Connection, key: &TopicKey) -> Result<Option<Stored>> {
     let sql = "SELECT number, epoch, last, messages, bytes, forget_at, due_at, \
-               append_id, append_first, append_count, append_dropped \
+               append_id, append_first, append_count, append_dropped, append_known \
                FROM topic WHERE tenant = ?1 AND name = ?2";
     let read = |row: &Row<'_>| {
         let columns = &mut Columns::of(row);
@@ -98,6 +112,7 @@ fn find(conn: &Connection, key: &TopicKey) -> Result<Option<Stored>> {
                 first: columns.count()?,
                 count: columns.count()?,
                 dropped: columns.optional_value()?.unwrap_or_default(),
+                known: columns.optional_value()?.unwrap_or_default(),
             },
         })
     };
@@ -115,24 +130,39 @@ fn begin(conn: &Connection, key: &TopicKey, append: &Append) -> Result<Stored> {
         epoch.as_str(),
         int(last),
     ))?;
-    let newest = Newest { id: Vec::new(), first: 0, count: 0, dropped: Vec::new() };
+    let newest = Newest { id: Vec::new(), first: 0, count: 0, dropped: Vec::new(), known: Vec::new() };
     let number = conn.last_insert_rowid();
     Ok(Stored { number, epoch, last, messages: 0, bytes: 0, forget_at: 0, due_at: 0, newest })
 }
 
 impl Stored {
     fn answer(&self) -> Appended {
-        let (epoch, offsets) = (self.epoch.clone(), self.newest.offsets());
-        Appended { epoch, offsets, kept_from: self.last - self.messages + 1 }
+        let (epoch, placed) = (self.epoch.clone(), self.newest.placed());
+        Appended { epoch, placed, kept_from: self.last - self.messages + 1 }
+    }
+
+    /// The answer to an append for which there is no room, if some of it needs none.
+    fn when_full(&self, conn: &Connection, append: &Append) -> Result<Option<Appended>> {
+        let known = append.messages.iter().map(|new| again(conn, self.number, new));
+        let known: Vec<_> = known.collect::<Result<_>>()?;
+        Ok(known.iter().any(Option::is_some).then(|| Appended {
+            placed: known.into_iter().map(|known| known.unwrap_or(Placed::Full)).collect(),
+            ..self.answer()
+        }))
     }
 
     fn add(&mut self, conn: &Connection, append: &Append) -> Result<()> {
-        let mut insert = conn.prepare_cached("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut insert = conn.prepare_cached("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         for (place, new) in append.messages.iter().enumerate() {
             if let Some(source) = &new.source
                 && !advance(conn, self.number, source, &new.known_at)?
             {
                 self.newest.dropped.push(place as u64);
+                continue;
+            }
+            if let Some(again) = again(conn, self.number, new)? {
+                let offset = if let Placed::Known(offset) = again { offset } else { 0 };
+                self.newest.known.push((place as u64, offset));
                 continue;
             }
             self.last += 1;
@@ -142,7 +172,8 @@ impl Stored {
             let expires_at = new.at + append.keep.age_max;
             self.forget_at = (expires_at + append.keep.forget_after).as_millis();
             let (at, expires_at) = (new.at.as_millis(), expires_at.as_millis());
-            insert.execute((self.number, int(self.last), at, expires_at, json))?;
+            let (user, key) = new.key.as_ref().map(|of| (of.user.as_str(), of.key.as_str())).unzip();
+            insert.execute((self.number, int(self.last), at, expires_at, json, user, key))?;
         }
         Ok(())
     }
@@ -170,8 +201,9 @@ impl Stored {
 
     fn store(&self, conn: &Connection) -> Result<()> {
         let dropped = Some(&self.newest.dropped).filter(|dropped| !dropped.is_empty()).map(json_text);
+        let known = Some(&self.newest.known).filter(|known| !known.is_empty()).map(json_text);
         let sql = "UPDATE topic SET last = ?2, messages = ?3, bytes = ?4, forget_at = ?5, due_at = ?6, \
-                   append_id = ?7, append_first = ?8, append_count = ?9, append_dropped = ?10 \
+                   append_id = ?7, append_first = ?8, append_count = ?9, append_dropped = ?10, append_known = ?11 \
                    WHERE number = ?1";
         conn.prepare_cached(sql)?.execute((
             self.number,
@@ -184,9 +216,21 @@ impl Stored {
             int(self.newest.first),
             int(self.newest.count),
             dropped,
+            known,
         ))?;
         Ok(())
     }
+}
+
+/// What a message comes to whose key is known.
+fn again(conn: &Connection, topic: i64, new: &NewMessage) -> Result<Option<Placed>> {
+    let Some(of) = &new.key else { return Ok(None) };
+    let sql = "SELECT offset, json FROM message WHERE topic = ?1 AND user = ?2 AND key = ?3";
+    let read = |row: &Row<'_>| {
+        let columns = &mut Columns::of(row);
+        Ok(new.again(columns.count()?, &columns.json()?))
+    };
+    conn.prepare_cached(sql)?.query_row((topic, of.user.as_str(), of.key.as_str()), read).optional()
 }
 
 /// Notes how far a source has come in a topic. False if it had come as far before, or the message is known by another

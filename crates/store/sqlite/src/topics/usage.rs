@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row};
 use streamer_engine::store::{Error, ErrorKind, TopicQuota, TopicUsage};
 use streamer_protocol::TenantId;
 
-use crate::{error::Failure, value::Columns};
+use crate::value::Columns;
 
 fn read(row: &Row<'_>) -> Result<TopicUsage> {
     let columns = &mut Columns::of(row);
@@ -15,13 +15,13 @@ pub(crate) fn usage(conn: &Connection) -> Result<TopicUsage> {
     conn.prepare_cached("SELECT topics, bytes FROM topic_total")?.query_row([], read)
 }
 
-/// Refuses an append if a quota is used up.
-pub(super) fn admit(
+/// Why there is no room for an append, if a quota is used up.
+pub(super) fn used_up(
     conn: &Connection,
     tenant: &TenantId,
     is_new: bool,
     quota: &TopicQuota,
-) -> Result<(), Failure> {
+) -> Result<Option<Error>> {
     let sql = "SELECT topics, bytes FROM topic_tenant WHERE tenant = ?1";
     let of_tenant = conn.prepare_cached(sql)?.query_row([tenant.as_str()], read).optional()?;
     let of_tenant = of_tenant.unwrap_or_default();
@@ -32,9 +32,9 @@ pub(super) fn admit(
     } else if is_new && of_tenant.topics >= quota.tenant_topics_max {
         "the tenant has as many topics as it may"
     } else {
-        return Ok(());
+        return Ok(None);
     };
-    Err(Error::new(ErrorKind::Full, used_up).into())
+    Ok(Some(Error::new(ErrorKind::Full, used_up)))
 }
 
 /// Counts what a write added, or with negative numbers took away.
