@@ -104,12 +104,12 @@ impl Outbox<'_> {
         .map(drop)
     }
 
-    /// Commits so many changes of a thousand activities in one transaction.
+    /// Commits so many changes of ten activities in one transaction.
     pub(crate) fn commit_changes(&self, count: usize) -> Result<()> {
         self.sql(&format!(
             "INSERT INTO activity.event_outbox (event_id, aggregate_id, aggregate_type, event_type, payload) \
-             SELECT gen_random_uuid(), lpad((n % 1000)::text, 32, '0')::uuid, 'Activity', \
-                 CASE WHEN n < 1000 THEN 'ActivityCreated' ELSE 'ActivityUpdated' END, jsonb_build_object( \
+             SELECT gen_random_uuid(), lpad((n % 10)::text, 32, '0')::uuid, 'Activity', \
+                 CASE WHEN n < 10 THEN 'ActivityCreated' ELSE 'ActivityUpdated' END, jsonb_build_object( \
                      'title', 'Walk ' || n, 'description', 'Along the river, and back through the old town.', \
                      'creator_user_id', '00000000-0000-0000-0000-000000000001', 'max_participants', 12) \
              FROM generate_series(0, {}) n",
