@@ -27,6 +27,13 @@ pub(crate) fn pin(core: usize) -> Result<bool> {
     Ok(true)
 }
 
+/// Lets this process, and those that it starts from now on, have all cores.
+pub(crate) fn unpin() -> Result<()> {
+    let mut cores = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|core| cores.set(core));
+    sched_setaffinity(None, &cores).context("the cores cannot be taken")
+}
+
 /// As many as are ever of use here, and as systems allow to those who may ask for more.
 const OPEN_FILES: u64 = 128 * 1024;
 
@@ -64,9 +71,19 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
 
 /// How much memory a process has resident, in bytes.
 pub(crate) fn resident(pid: u32) -> Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most memory that a process had resident so far, in bytes.
+pub(crate) fn resident_max(pid: u32) -> Result<u64> {
+    status(pid, "VmHWM:")
+}
+
+/// A line of the process's status, in bytes.
+fn status(pid: u32, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")).with_context(|| format!("no {name}"))?;
     Ok(kib.trim().parse::<u64>()? * 1024)
 }
 

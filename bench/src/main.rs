@@ -1,31 +1,38 @@
 //! The benchmarks: what the server does, each figure beside a floor that is measured in turn with it, in one run.
 //!
-//! The server has one core and the load another, where there are two. Ratios are what counts: figures are those of
-//! the machine.
+//! The server has one core and the load another, where there are two; the rows of events, whose processor has two
+//! database servers around it, leave the cores to the system. Ratios are what counts: figures are those of the machine.
 
 mod commit;
 mod contender;
+mod counter;
 mod crowd;
 mod floor;
 mod frame;
 mod issuer;
 mod machine;
+mod outbox;
 mod process;
+mod processor;
 mod product;
+mod reading;
+mod receiver;
 mod row;
 mod rows;
 
-use std::{io::Write as _, os::unix::process::CommandExt as _, path::PathBuf, time::Duration};
+use std::{
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{ExitCode, Termination as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 
-use crate::{commit::Table, contender::Peers, process::Side, row::Row, rows::Bench};
-
-/// As in the binary `streamer`; the floor has it too.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use crate::{commit::Table, contender::Peers, process::Side, reading::Turn, row::Row, rows::Bench};
 
 /// Files that are open beside the connections.
 const OTHER_FILES: u64 = 500;
@@ -64,6 +71,8 @@ enum Suite {
     Requests,
     /// Topics, and handlers by URL
     Live,
+    /// From an outbox to read models and live topics
+    Events,
 }
 
 impl Suite {
@@ -71,6 +80,7 @@ impl Suite {
         match self {
             Self::Requests => &[Group::Echo, Group::Many, Group::Queue, Group::Resume, Group::Share],
             Self::Live => &[Group::Fanout, Group::Idle, Group::Replay, Group::Durable, Group::Url],
+            Self::Events => &[Group::Stream, Group::Latency, Group::Browser, Group::Models],
         }
     }
 }
@@ -98,6 +108,14 @@ enum Group {
     Durable,
     /// url-handler
     Url,
+    /// big-transaction, small-transactions, hundred-row-transactions
+    Stream,
+    /// latency-100, latency-1000, latency-5000
+    Latency,
+    /// browser-latency
+    Browser,
+    /// mongodb, backlog, memory
+    Models,
 }
 
 impl Group {
@@ -113,7 +131,16 @@ impl Group {
             Self::Replay => rows::replay::rows(bench),
             Self::Durable => rows::durable::rows(bench),
             Self::Url => rows::url::rows(bench),
+            Self::Stream => rows::stream::rows(bench),
+            Self::Latency => rows::latency::rows(bench),
+            Self::Browser => rows::browser::rows(bench),
+            Self::Models => rows::models::rows(bench),
         }
+    }
+
+    /// Whether servers and load share the cores as the system sees fit: there are more of them than cores.
+    const fn shares_cores(self) -> bool {
+        matches!(self, Self::Stream | Self::Latency | Self::Browser | Self::Models)
     }
 }
 
@@ -138,6 +165,17 @@ enum Role {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Read rows of an outbox, and say how that went
+    #[command(hide = true)]
+    Read {
+        side: Side,
+        #[arg(long)]
+        port: u16,
+        #[arg(long)]
+        database: String,
+        #[arg(long)]
+        rows: u64,
+    },
     /// Write to a table for a while, and say how fast that was
     #[command(hide = true)]
     Commit {
@@ -153,7 +191,15 @@ enum Role {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == processor::NAME) {
+        std::thread::spawn(end_with_standard_input);
+        return streamer_cli::run(streamer_engine::Router::new);
+    }
+    obey().report()
+}
+
+fn obey() -> Result<()> {
     let arguments = Arguments::parse();
     match &arguments.role {
         None => measure(&arguments),
@@ -177,6 +223,15 @@ fn main() -> Result<()> {
             let (program, arguments) = command.split_first().context("a command names its program")?;
             let failed = std::process::Command::new(program).args(arguments).exec();
             Err(failed).with_context(|| format!("{program} cannot be started"))
+        }
+        Some(Role::Read { side, port, database, rows }) => {
+            let settings = outbox::settings(*port, database);
+            let reading = match side {
+                Side::Product => block_on(counter::count(settings, *rows, &Turn))?,
+                Side::Floor => receiver::receive(&settings, *rows, &Turn)?,
+            };
+            println!("{}", serde_json::to_string(&reading)?);
+            Ok(())
         }
         Some(Role::Commit { table, folder, seconds, in_flight, per_second }) => {
             machine::pin(machine::SERVER_CORE)?;
@@ -217,13 +272,15 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let folder = folder.path().to_owned();
     let (rounds, open_files) = (arguments.rounds, usize::try_from(open_files.saturating_sub(OTHER_FILES))?);
     let bench = Bench { folder, tokens, guest, rounds, connections, open_files, peers };
-    if !machine::pin(machine::LOAD_CORE)? {
-        println!("there is one core only: server and load share it, and the ratios say little");
-    }
     let groups = if arguments.only.is_empty() { arguments.suite.groups() } else { &arguments.only };
     row::print_head();
     let mut rows = Vec::new();
     for group in groups {
+        if group.shares_cores() {
+            machine::unpin()?;
+        } else if !machine::pin(machine::LOAD_CORE)? {
+            println!("there is one core only: server and load share it, and the ratios say little");
+        }
         let measured = group.rows(&bench).with_context(|| format!("the rows of {group:?}"))?;
         measured.iter().for_each(Row::print);
         rows.extend(measured);

@@ -16,9 +16,9 @@ use crate::machine;
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Side {
-    /// Streamer: door, tokens, engine, hub and store.
+    /// Streamer: door, tokens, engine, hub and store; of events, source, handlers and pipeline.
     Product,
-    /// The same WebSocket library with nothing behind it.
+    /// The same libraries with nothing behind them.
     Floor,
 }
 
@@ -26,7 +26,7 @@ impl Side {
     /// Both, in the order in which they are measured.
     pub(crate) const BOTH: [Self; 2] = [Self::Product, Self::Floor];
 
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Product => "product",
             Self::Floor => "floor",

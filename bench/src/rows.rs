@@ -1,14 +1,18 @@
 //! What is measured: each file some rows that share their servers.
 
+pub(crate) mod browser;
 pub(crate) mod durable;
 pub(crate) mod echo;
 pub(crate) mod fanout;
 pub(crate) mod idle;
+pub(crate) mod latency;
 pub(crate) mod many;
+pub(crate) mod models;
 pub(crate) mod queue;
 pub(crate) mod replay;
 pub(crate) mod resume;
 pub(crate) mod share;
+pub(crate) mod stream;
 pub(crate) mod url;
 
 use std::{
@@ -42,6 +46,13 @@ pub(crate) struct Bench {
     pub(crate) open_files: usize,
     /// Whom else the rows about topics are measured beside.
     pub(crate) peers: Peers,
+}
+
+impl Bench {
+    /// A folder for one more process.
+    fn subfolder(&self, name: &str) -> Result<PathBuf> {
+        Ok(tempfile::Builder::new().prefix(name).tempdir_in(&self.folder)?.keep())
+    }
 }
 
 /// How long one side's turn takes, where that is to be chosen.

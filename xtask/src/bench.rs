@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use crate::{
     handlers,
     run::{cargo, status},
+    servers,
     workspace::Workspace,
 };
 
@@ -18,6 +19,8 @@ pub(crate) enum Suite {
     Requests,
     /// Topics and handlers by URL, beside uWebSockets and `ws` where npm can install them.
     Live,
+    /// From an outbox to read models and live topics.
+    Events,
 }
 
 /// What the peers are made of that topics are measured beside: Bun, which has uWebSockets in it, and `ws`.
@@ -33,11 +36,19 @@ pub(crate) fn peers(workspace: &Workspace) -> Result<PathBuf> {
 pub(crate) fn bench(workspace: &Workspace, suite: Suite, args: &[String]) -> Result<ExitCode> {
     let mut command = cargo(workspace.root());
     command.args(["run", "--quiet", "--release", "--package", "streamer-bench", "--"]);
-    if let Suite::Live = suite {
-        command.args(["--suite", "live"]);
-        match peers(workspace) {
-            Ok(folder) => drop(command.arg("--peers").arg(folder)),
-            Err(e) => println!("without uWebSockets and ws: {e:#}"),
+    match suite {
+        Suite::Requests => {}
+        Suite::Live => {
+            command.args(["--suite", "live"]);
+            match peers(workspace) {
+                Ok(folder) => drop(command.arg("--peers").arg(folder)),
+                Err(e) => println!("without uWebSockets and ws: {e:#}"),
+            }
+        }
+        Suite::Events => {
+            command.args(["--suite", "events"]);
+            servers::postgres(workspace)?;
+            servers::mongodb(workspace)?;
         }
     }
     command.args(args);

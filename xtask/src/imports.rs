@@ -40,7 +40,24 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "streamer-e2e",
         &["streamer-auth", "streamer-cli", "streamer-engine", "streamer-events", "streamer-protocol"],
     ),
-    ("streamer-bench", LIBRARIES),
+    // It measures the product's own binary too.
+    (
+        "streamer-bench",
+        &[
+            "streamer-auth",
+            "streamer-cli",
+            "streamer-engine",
+            "streamer-events",
+            "streamer-events-tools",
+            "streamer-protocol",
+            "streamer-remote",
+            "streamer-server",
+            "streamer-servers",
+            "streamer-service",
+            "streamer-source-postgres",
+            "streamer-store-sqlite",
+        ],
+    ),
     ("streamer-fuzz", LIBRARIES),
     ("xtask", &["streamer-protocol", "streamer-servers"]),
 ];

@@ -1,7 +1,7 @@
 //! What speaks MongoDB's protocol: a stand-in in Java, since no registry has the server itself.
 //!
 //! It is mongo-java-server with its documents in memory, made to answer as MongoDB 4.4 does when it is asked for its
-//! version: the official driver asks for that. Transactions, change streams, TTL and partial indexes are not there.
+//! version (the official driver asks for that), and to find documents by their ids whatever else is asked of them. Transactions, change streams, TTL and partial indexes are not there.
 
 use std::{
     fs, io,
@@ -131,5 +131,5 @@ pub fn classes() -> Option<PathBuf> {
     named.into_iter().chain(beside).chain(cached).find(|folder| folder.join("StandIn.class").exists())
 }
 
-/// The folder's name under the target folder's `tools`.
-pub const FOLDER: &str = "mongo-java-server-1.47.0";
+/// The folder's name under the target folder's `tools`: another one whenever what is in it changes.
+pub const FOLDER: &str = "mongo-java-server-1.47.0-by-id";

@@ -1,4 +1,4 @@
-//! Updates in bulk: many statements in one command.
+//! Writes in bulk: many statements in one command.
 
 use mongodb::{
     Database,
@@ -16,12 +16,18 @@ pub(crate) const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024 - 16 * 1024;
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
 const COMMAND_STATEMENTS_MAX: usize = 1000;
 
-/// Replaces the document that `query` finds, or else inserts it.
+/// Replaces or updates the document that `query` finds, or else inserts it; without `query` inserts it.
 pub(crate) struct Statement {
-    pub(crate) query: Document,
+    pub(crate) query: Option<Document>,
     pub(crate) update: Document,
     /// How many bytes the update has.
     pub(crate) bytes: usize,
+}
+
+impl Statement {
+    const fn is_insert(&self) -> bool {
+        self.query.is_none()
+    }
 }
 
 /// A statement that was not done.
@@ -58,50 +64,58 @@ pub(crate) fn bytes_of(document: &Document) -> Result<usize> {
 }
 
 /// Does the statements, in any order, and returns those that failed.
-pub(crate) async fn update(
+pub(crate) async fn write(
     database: &Database,
     collection: &str,
     statements: Vec<Statement>,
 ) -> Result<Vec<Failed>> {
+    let numbered = statements.into_iter().enumerate();
+    let (inserts, updates): (Vec<_>, Vec<_>) = numbered.partition(|(_, statement)| statement.is_insert());
     let mut failed = Vec::new();
-    let mut done = 0;
-    for part in parts(statements) {
-        let count = part.len();
-        let updates: Vec<Bson> = part
-            .into_iter()
-            .map(|Statement { query, update, .. }| doc! { "q": query, "u": update, "upsert": true }.into())
-            .collect();
-        let command = doc! {
-            "update": collection,
-            "updates": updates,
-            "ordered": false,
-            "writeConcern": { "w": "majority" },
-        };
-        let reply = database.run_command(command).await.map_err(of_driver)?;
-        for mut error in read(&reply)? {
-            error.at += done;
-            failed.push(error);
+    for (mut command, list, kind) in [
+        (doc! { "insert": collection }, inserts, "documents"),
+        (doc! { "update": collection }, updates, "updates"),
+    ] {
+        command.extend(doc! { "ordered": false, "writeConcern": { "w": "majority" } });
+        for part in parts(list) {
+            let (places, bodies): (Vec<usize>, Vec<Bson>) =
+                part.into_iter().map(|(place, statement)| (place, body(statement))).unzip();
+            let mut command = command.clone();
+            command.insert(kind, bodies);
+            let reply = database.run_command(command).await.map_err(of_driver)?;
+            for mut error in read(&reply)? {
+                error.at = *places.get(error.at).ok_or_else(|| {
+                    Error::new(ErrorKind::Corrupt, "an error of a statement that was not sent")
+                })?;
+                failed.push(error);
+            }
         }
-        done += count;
     }
     Ok(failed)
 }
 
-fn parts(statements: Vec<Statement>) -> Vec<Vec<Statement>> {
-    let mut parts: Vec<Vec<Statement>> = Vec::new();
+fn body(Statement { query, update, .. }: Statement) -> Bson {
+    match query {
+        None => update.into(),
+        Some(query) => doc! { "q": query, "u": update, "upsert": true }.into(),
+    }
+}
+
+fn parts(statements: Vec<(usize, Statement)>) -> Vec<Vec<(usize, Statement)>> {
+    let mut parts: Vec<Vec<(usize, Statement)>> = Vec::new();
     let mut bytes = 0;
-    for statement in statements {
-        let fits = |part: &Vec<Statement>| {
+    for (place, statement) in statements {
+        let fits = |part: &Vec<_>| {
             part.len() < COMMAND_STATEMENTS_MAX && bytes + statement.bytes <= COMMAND_BYTES_MAX
         };
         match parts.last_mut().filter(|part| fits(part)) {
             Some(part) => {
                 bytes += statement.bytes;
-                part.push(statement);
+                part.push((place, statement));
             }
             None => {
                 bytes = statement.bytes;
-                parts.push(vec![statement]);
+                parts.push(vec![(place, statement)]);
             }
         }
     }
@@ -150,9 +164,10 @@ mod tests {
 
     #[test]
     fn commands_are_bounded_by_statements_and_by_bytes() {
-        let statement = |bytes| Statement { query: Document::new(), update: Document::new(), bytes };
+        let statement = |bytes| Statement { query: None, update: Document::new(), bytes };
         let sizes = |statements: Vec<usize>| -> Vec<usize> {
-            parts(statements.into_iter().map(statement).collect()).iter().map(Vec::len).collect()
+            let numbered = statements.into_iter().map(statement).enumerate();
+            parts(numbered.collect()).iter().map(Vec::len).collect()
         };
         assert_eq!(sizes(vec![1; 2500]), [1000, 1000, 500]);
         let (half, all) = (COMMAND_BYTES_MAX / 2, DOCUMENT_BYTES_MAX);

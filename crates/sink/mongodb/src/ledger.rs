@@ -83,10 +83,10 @@ impl MongoSink {
             .into_iter()
             .map(|update| {
                 let query = doc! { "_id": update.get("_id").cloned() };
-                Ok(Statement { query, bytes: command::bytes_of(&update)?, update })
+                Ok(Statement { query: Some(query), bytes: command::bytes_of(&update)?, update })
             })
             .collect::<Result<_>>()?;
-        let failed = self.within(command::update(&self.database, collection, statements)).await?;
+        let failed = self.within(command::write(&self.database, collection, statements)).await?;
         match failed.first() {
             None => Ok(()),
             // Two who insert the same at once: one of them is told so, and may try again.

@@ -28,10 +28,10 @@ impl DeadLetters for MongoSink {
                 fields.remove("id");
                 let bytes = command::bytes_of(&fields)?;
                 let update = doc! { "$setOnInsert": fields };
-                Ok(Statement { query: doc! { "_id": letter.id.as_str() }, update, bytes })
+                Ok(Statement { query: Some(doc! { "_id": letter.id.as_str() }), update, bytes })
             })
             .collect::<Result<_>>()?;
-        let failed = self.within(command::update(&self.database, DEAD_LETTERS, statements)).await?;
+        let failed = self.within(command::write(&self.database, DEAD_LETTERS, statements)).await?;
         match failed.into_iter().find(|failed| !failed.is_duplicate()) {
             None => Ok(()),
             Some(failed) => Err(Error::new(ErrorKind::Unavailable, failed.message)),

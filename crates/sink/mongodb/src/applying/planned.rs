@@ -32,14 +32,11 @@ pub(super) fn begins(group: &Group) -> bool {
 
 /// Applies the group to the document as it is stored, if it is.
 pub(super) fn plan(stored: Option<Document>, group: &Group) -> Result<Planned> {
-    let condition = match &stored {
-        Some(stored) => match stored.get(POSITIONS) {
-            Some(positions) => doc! { ID: &*group.id, POSITIONS: positions.clone() },
-            None => doc! { ID: &*group.id, POSITIONS: { "$exists": false } },
-        },
-        // Matches nothing, so that it inserts: 11000 says that the document is there.
-        None => doc! { ID: &*group.id, POSITIONS: "none" },
-    };
+    // Without one it inserts: 11000 says that the document is there.
+    let condition = stored.as_ref().map(|stored| match stored.get(POSITIONS) {
+        Some(positions) => doc! { ID: &*group.id, POSITIONS: positions.clone() },
+        None => doc! { ID: &*group.id, POSITIONS: { "$exists": false } },
+    });
     let (applied, opaque) = documents(stored.clone(), group);
     match applied {
         Applied::Known => Ok(Planned::Nothing),
