@@ -2,6 +2,7 @@
 
 mod bed;
 mod cleanup;
+mod failpoints;
 mod kills;
 mod letters;
 mod mapping;
@@ -11,3 +12,4 @@ mod setup;
 mod slots;
 mod tools;
 mod topics;
+mod work;

@@ -121,6 +121,15 @@ impl Place {
         until("the slot to be lost", async || self.try_sql(&lose).await.ok()).await;
     }
 
+    /// Gives back what the servers keep for it: there are only so many slots.
+    pub(crate) async fn leave(&self) {
+        let slot = format!("slot_{}", self.database);
+        let read = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name =";
+        let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name =";
+        let leave = format!("{read} '{slot}'; {drop} '{slot}'");
+        until("the slot to be free", async || self.try_sql(&leave).await.ok()).await;
+    }
+
     /// Commits events, in one transaction.
     pub(crate) async fn commit(&self, events: &[Told<'_>]) {
         let values = events.iter().map(|Told(event_type, aggregate, payload)| {

@@ -4,7 +4,10 @@ use mongodb::{
     Database,
     bson::{Bson, Document, doc},
 };
-use streamer_events::sink::{Error, ErrorKind, Result};
+use streamer_events::{
+    failpoint::{self, Step},
+    sink::{Error, ErrorKind, Result},
+};
 
 use crate::error::of_driver;
 
@@ -77,7 +80,8 @@ pub(crate) async fn update(
             "ordered": false,
             "writeConcern": { "w": "majority" },
         };
-        let reply = database.run_command(command).await.map_err(of_driver)?;
+        let running = async { database.run_command(command).await.map_err(of_driver) };
+        let reply = failpoint::around(Step::Update, running).await?;
         for mut error in read(&reply)? {
             error.at += done;
             failed.push(error);
