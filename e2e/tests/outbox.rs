@@ -3,9 +3,11 @@
 mod bed;
 mod cleanup;
 mod failpoints;
+mod faults;
 mod kills;
 mod letters;
 mod mapping;
+mod relay;
 mod running;
 mod settings;
 mod setup;

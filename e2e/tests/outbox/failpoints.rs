@@ -87,12 +87,6 @@ async fn at_work(place: &Place, work: &Work<'_>) -> Processor {
     place.streaming().await
 }
 
-/// Every event is accounted for.
-async fn verify(place: &Place) {
-    let said = place.shell.run(["events", "verify", "--wait", "20"]).await.succeeded();
-    assert!(said.contains("No difference"), "{said}");
-}
-
 async fn succeeds(place: &Place, command: &[&str]) {
     let _ = place.shell.run(command.iter().copied()).await.succeeded();
 }
@@ -141,7 +135,7 @@ async fn die_at(place: &Place, way: Way, at: &str) {
             let pending =
                 place.sql("SELECT count(*) FROM activity.event_outbox WHERE status = 'pending'").await;
             assert_eq!(pending, "0");
-            return verify(place).await;
+            return place.verify().await;
         }
         Way::CleanUp => {
             let _ = at_work(place, &work).await.stop().await;
@@ -152,7 +146,7 @@ async fn die_at(place: &Place, way: Way, at: &str) {
     }
     let _running = at_work(place, &work).await;
     work.transaction().await;
-    verify(place).await;
+    place.verify().await;
 }
 
 /// The same of a server.
@@ -174,7 +168,7 @@ async fn die_serving(place: &Place, work: &Work<'_>, at: &str) {
     server.set_variable(VARIABLE, None);
     server.restart().await;
     work.transaction().await;
-    verify(place).await;
+    place.verify().await;
     until("the events to be followed", async || {
         (server.metric("streamer_events_running", &[]).await == 1.0).then_some(())
     })
