@@ -129,7 +129,7 @@ impl MongoSink {
             }
         }
         let updates = by_collection.into_iter().map(|(collection, (groups, statements))| async move {
-            let failed = self.within(command::update(&self.database, collection, statements)).await?;
+            let failed = command::write(self, collection, statements).await?;
             Ok::<_, Error>((groups, failed))
         });
         for (groups, failed) in try_join_all(updates).await? {
@@ -163,8 +163,7 @@ impl MongoSink {
                 Planned::Nothing => {}
                 Planned::Refused(refused) => return Ok(refused),
                 Planned::Write(statement) => {
-                    let update = command::update(&self.database, &group.collection, vec![statement]);
-                    match self.within(update).await?.pop() {
+                    match command::write(self, &group.collection, vec![statement]).await?.pop() {
                         None => {}
                         Some(failed) if failed.is_conflict() => {
                             return Err(Error::new(ErrorKind::Unavailable, "the document changes meanwhile"));
