@@ -97,6 +97,8 @@ impl Place {
             .variable("MONGODB_DATABASE", &database)
             .variable("STREAMER_EVENTS__POSTGRES__SLOT", format!("slot_{database}"))
             .variable("STREAMER_EVENTS__POSTGRES__TAKEOVER_INTERVAL_MS", "50")
+            // What is confirmed too early is soon told.
+            .variable("STREAMER_EVENTS__POSTGRES__CONFIRM_INTERVAL_MS", "10")
             .variable("STREAMER_EVENTS__ADMIN__ADDRESS", "127.0.0.1:0")
             .variable("STREAMER_LOGS__FORMAT", "json");
         let client = mongodb::Client::with_uri_str(server.uri()).await.expect("an address");
@@ -117,6 +119,7 @@ impl Place {
         crate::server()
             .set("events.enabled", true)
             .set("events.restart_interval_s", 1)
+            .set("events.postgres.confirm_interval_ms", 10)
             .set("events.postgres.host", "127.0.0.1")
             .set("events.postgres.port", self.port)
             .set("events.postgres.database", &self.database)

@@ -26,8 +26,10 @@ const VARIABLE: &str = "STREAMER_FAILPOINT";
 enum Way {
     /// `events setup`, on an empty database.
     Setup,
-    /// `events run`: the first one, under load.
-    Run,
+    /// `events run`: the first one, which takes a snapshot, under load.
+    Snapshot,
+    /// `events run`: another one, which follows what is committed, under load.
+    Follow,
     /// `streamer serve` with events and topics, under load.
     Serve,
     /// `events resnapshot`, after the slot was lost.
@@ -43,17 +45,18 @@ enum Way {
 /// What comes to a step, and at which arrivals it dies: once for each.
 const fn ways_to(step: Step) -> &'static [(Way, &'static [u32])] {
     match step {
-        // A snapshot is begun, and complete.
-        Step::Adopt => &[(Way::Run, &[1, 2])],
-        Step::Record => &[(Way::Run, &[2])],
-        Step::Apply => &[(Way::Run, &[1, 3])],
+        // It is begun, and complete.
+        Step::Adopt => &[(Way::Snapshot, &[1, 2])],
+        Step::Record => &[(Way::Snapshot, &[1]), (Way::Follow, &[2])],
+        Step::Apply => &[(Way::Snapshot, &[1]), (Way::Follow, &[1, 3])],
         Step::Publish => &[(Way::Serve, &[2])],
-        Step::Bury | Step::Overlap | Step::Index => &[(Way::Run, &[1])],
-        // That of the snapshot's life is the first, that of the ledger the second: then those of batches, a few for each.
-        Step::Update => &[(Way::Run, &[2, 4, 7])],
-        Step::Report => &[(Way::Run, &[1])],
+        Step::Bury => &[(Way::Snapshot, &[1]), (Way::Follow, &[1])],
+        Step::Overlap | Step::Index => &[(Way::Snapshot, &[1])],
+        // That of the snapshot's life is the first; then some for each batch.
+        Step::Update => &[(Way::Snapshot, &[2, 4]), (Way::Follow, &[4, 7])],
+        Step::Report => &[(Way::Follow, &[1])],
         // The first says nothing new.
-        Step::Confirm => &[(Way::Run, &[3])],
+        Step::Confirm => &[(Way::Follow, &[3])],
         Step::Discard => &[(Way::Replay, &[1])],
         Step::SeeTo => &[(Way::Mark, &[1])],
         // Schema, outbox, table of slots, publication.
@@ -102,8 +105,12 @@ async fn die_at(place: &Place, way: Way, at: &str) {
             dies(place, at, &["events", "setup"]).await;
             succeeds(place, &["events", "setup"]).await;
         }
-        Way::Run => {
+        Way::Snapshot => {
             work.transaction().await;
+            work.until(dies(place, at, &["events", "run"])).await;
+        }
+        Way::Follow => {
+            let _ = at_work(place, &work).await.stop().await;
             work.until(dies(place, at, &["events", "run"])).await;
         }
         Way::Serve => return die_serving(place, &work, at).await,

@@ -44,14 +44,15 @@ impl<'a> Work<'a> {
         Self { place, next: AtomicU64::new(1) }
     }
 
-    /// Commits a change of a user who is not there yet, and a transaction: users, that one among them; an activity that
-    /// one joins twice; orders, one of them removed; and a user whom the handlers reject.
+    /// Commits two transactions. First a change of a user who is not there yet, and another user. Then users, that one
+    /// among them; an activity that one joins twice; orders, one of them removed; and a user whom the handlers reject.
     pub(crate) async fn transaction(&self) {
         let first = self.next.fetch_add(NUMBERS, Ordering::Relaxed);
         let user = |n: u64| json!({ "email": format!("u{n}@example.com"), "username": format!("u{n}") });
         let (joined, activity) = (json!({ "user_id": id(first + 1) }), first + 3);
         let early = json!({ "updates": { "profile.bio": "plays" } });
-        self.place.commit(&[Told("UserUpdated", first + 1, early)]).await;
+        let early = [Told("UserUpdated", first + 1, early), Told("UserCreated", first + 6, user(first + 6))];
+        self.place.commit(&early).await;
         let events = [
             Told("UserCreated", first, user(first)),
             Told("UserCreated", first + 1, user(first + 1)),
