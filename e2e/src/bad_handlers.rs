@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 use streamer_engine::{Context, Failure, Handler, Router, protocol::Json};
+use streamer_events::{Document, Event, Rejection, Write};
 
 /// Estimated so that it is queued.
 const LONG: Duration = Duration::from_secs(60);
@@ -122,6 +123,26 @@ fn routes() -> Router {
         .retries(1)
 }
 
+#[derive(Deserialize)]
+struct Counted {
+    panics: bool,
+}
+
+/// A handler of events that panics where the payload says so.
+fn told(event: &Event) -> Result<Vec<Write>, Rejection> {
+    let Counted { panics } = event.payload()?;
+    assert!(!panics, "a panic of a handler of events");
+    Ok(vec![Write::on("told", &*event.aggregate_id).insert(Document::new().with("told", true))])
+}
+
+/// Its sibling.
+fn count(_: &Event) -> Result<Vec<Write>, Rejection> {
+    Ok(vec![Write::on("counts", "all").creating().increment("n", 1)])
+}
+
 fn main() -> ExitCode {
-    streamer_cli::run(routes)
+    streamer_cli::Application::new()
+        .routes(routes)
+        .events(|shipped| shipped.on("Counted", "panics", told).on("Counted", "counts", count))
+        .run()
 }

@@ -3,12 +3,16 @@
 mod bed;
 mod cleanup;
 mod demo;
+mod failpoints;
+mod faults;
 mod kills;
 mod letters;
 mod mapping;
+mod relay;
 mod running;
 mod settings;
 mod setup;
 mod slots;
 mod tools;
 mod topics;
+mod work;

@@ -60,6 +60,7 @@ pub(crate) enum Command {
 
 /// `registry` has the application's handlers.
 pub(crate) fn command(command: &Command, registry: Registry) -> anyhow::Result<ExitCode> {
+    crate::faults::arm()?;
     match command {
         Command::Setup(arguments) => setup::command(arguments),
         Command::Monitor(arguments) => monitor::command(arguments),

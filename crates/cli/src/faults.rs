@@ -24,6 +24,7 @@ mod switch {
     use std::{env, fs, path::PathBuf, sync::Arc};
 
     use streamer_engine::{Ports, clock::Clock, failpoint, protocol::Timestamp};
+    use streamer_events::failpoint::Step as EventStep;
 
     /// A place to die at, such as `commit.after:3`.
     const FAILPOINT: &str = "STREAMER_FAILPOINT";
@@ -36,10 +37,10 @@ mod switch {
 
     /// Takes what the environment asks for.
     pub(crate) fn arm() -> anyhow::Result<()> {
-        match env::var(FAILPOINT) {
-            Ok(place) => failpoint::arm(&place).map_err(anyhow::Error::msg),
-            Err(_) => Ok(()),
-        }
+        let Ok(place) = env::var(FAILPOINT) else { return Ok(()) };
+        let of_requests = failpoint::Step::ALL.iter().map(|step| step.name());
+        let of_events = EventStep::ALL.iter().map(|step| step.name());
+        streamer_failpoint::arm(&place, of_requests.chain(of_events)).map_err(anyhow::Error::msg)
     }
 
     /// The ports, with what is asked for around them.

@@ -219,12 +219,23 @@ async fn serve(
     Ok(joined?)
 }
 
-type Shown = Arc<dyn Fn() -> String + Send + Sync>;
+/// What operators are shown that is measured.
+struct Shown {
+    /// All metrics, those of the events too.
+    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The figures of the events.
+    events: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+}
 
-/// All metrics, those of the events too.
 fn shown(metrics: &Metrics, events: Option<&Beside>) -> Shown {
     let (metrics, of_events) = (metrics.clone(), events.map(Beside::metrics));
-    Arc::new(move || metrics.render() + &of_events.as_ref().map_or_else(String::new, |shown| shown()))
+    let figures = events.map(Beside::figures);
+    Shown {
+        metrics: Arc::new(move || {
+            metrics.render() + &of_events.as_ref().map_or_else(String::new, |shown| shown())
+        }),
+        events: Arc::new(move || figures.as_ref().and_then(|figures| figures())),
+    }
 }
 
 fn admin(
@@ -233,7 +244,7 @@ fn admin(
     engine: &Engine,
     hub: &Hub,
     door: &Door,
-    metrics: Shown,
+    shown: Shown,
 ) -> anyhow::Result<Option<(Admin, SocketAddr, TcpListener)>> {
     let config = &loaded.config.admin;
     if !config.enabled {
@@ -246,7 +257,8 @@ fn admin(
     let settings = AdminSettings {
         token,
         allowed_hosts: config.allowed_hosts.clone(),
-        metrics,
+        metrics: shown.metrics,
+        events: shown.events,
         configuration: serde_json::to_value(loaded.sources())?,
     };
     let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), settings);

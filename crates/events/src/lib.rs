@@ -15,6 +15,7 @@ pub mod batch;
 pub mod change;
 pub mod clock;
 mod event;
+pub mod failpoint;
 pub mod latency;
 mod letter;
 mod mapping;

@@ -19,6 +19,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use streamer_engine::{Engine, store::ErrorKind};
+use streamer_protocol::{ErrorBody, ErrorCode};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,8 @@ pub struct AdminSettings {
     pub allowed_hosts: Vec<String>,
     /// The metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What the pipeline of events has measured, as JSON; none where there is none, or none just now.
+    pub events: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// The configuration in force, without secrets.
     pub configuration: serde_json::Value,
 }
@@ -103,6 +106,7 @@ fn routes(shared: Arc<Shared>, management: Router<Arc<Shared>>) -> Router {
         .route("/v1/broadcast", post(connections::broadcast))
         .route("/v1/breakers", get(connections::breakers))
         .route("/v1/configuration", get(configuration))
+        .route("/v1/events", get(events))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), access::operator));
     Router::new()
         .route("/healthz", get(healthy))
@@ -153,6 +157,17 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let text = (shared.settings.metrics)() + &tenants::connections(&shared.hub);
     (format, text).into_response()
+}
+
+async fn events(State(shared): State<Arc<Shared>>) -> Response {
+    match (shared.settings.events)() {
+        Some(figures) => ([(header::CONTENT_TYPE, "application/json")], figures).into_response(),
+        None => {
+            let missing =
+                "no events are followed here: set events.enabled, or see the log for what stopped them";
+            answer::error(ErrorBody::new(ErrorCode::NotFound, missing))
+        }
+    }
 }
 
 async fn configuration(State(shared): State<Arc<Shared>>) -> Response {

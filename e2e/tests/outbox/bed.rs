@@ -5,7 +5,7 @@ use std::{
     path::Path,
     process::{ExitStatus, Stdio},
     sync::{
-        OnceLock,
+        Arc, OnceLock, RwLock,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -28,10 +28,17 @@ use tokio::process::{Child, Command};
 
 use crate::{folder, shell};
 
+/// A cluster. Whoever writes to the lock restarts it, and everybody else waits meanwhile.
+type Cluster = Arc<RwLock<Postgres>>;
+
+fn start_cluster() -> Option<Cluster> {
+    or_skip(Postgres::start(&Settings::default())).map(|cluster| Arc::new(RwLock::new(cluster)))
+}
+
 /// The cluster that the tests share: none restarts it.
-fn cluster() -> Option<&'static Postgres> {
-    static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
-    SHARED.get_or_init(|| or_skip(Postgres::start(&Settings::default()))).as_ref()
+fn cluster() -> Option<Cluster> {
+    static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
+    SHARED.get_or_init(start_cluster).clone()
 }
 
 fn models() -> Option<&'static Mongodb> {
@@ -44,7 +51,8 @@ pub(crate) struct Place {
     pub(crate) database: String,
     pub(crate) folder: TempDir,
     pub(crate) shell: Shell,
-    cluster: &'static Postgres,
+    cluster: Cluster,
+    port: u16,
     models: mongodb::Database,
 }
 
@@ -54,15 +62,34 @@ pub(crate) struct Told<'a>(pub(crate) &'a str, pub(crate) u64, pub(crate) Value)
 impl Place {
     /// Empty databases; or none if there are no servers here, which is said.
     pub(crate) async fn bare() -> Option<Self> {
+        Self::on(cluster).await
+    }
+
+    /// Set up, on a cluster of its own, which may be restarted.
+    pub(crate) async fn alone() -> Option<Self> {
+        let place = Self::on(start_cluster).await?;
+        let _ = place.shell.run(["events", "setup"]).await.succeeded();
+        Some(place)
+    }
+
+    async fn on(cluster: fn() -> Option<Cluster>) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let (cluster, server) =
-            tokio::task::spawn_blocking(|| Some((cluster()?, models()?))).await.expect("does not panic")?;
         let database = format!("db{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        cluster.sql("postgres", &format!("CREATE DATABASE {database}")).expect("makes a database");
+        let make = format!("CREATE DATABASE {database}");
+        let starting = tokio::task::spawn_blocking(move || {
+            let (cluster, models) = (cluster()?, models()?);
+            let port = {
+                let running = cluster.read().expect("nobody panicked");
+                running.sql("postgres", &make).expect("makes a database");
+                running.port()
+            };
+            Some((cluster, port, models))
+        });
+        let (cluster, port, server) = starting.await.expect("does not panic")?;
         let folder = folder();
         let shell = shell(folder.path())
             .variable("POSTGRES_HOST", "127.0.0.1")
-            .variable("POSTGRES_PORT", cluster.port().to_string())
+            .variable("POSTGRES_PORT", port.to_string())
             .variable("POSTGRES_DB", &database)
             .variable("POSTGRES_USER", USER)
             .variable("POSTGRES_PASSWORD", PASSWORD)
@@ -70,11 +97,13 @@ impl Place {
             .variable("MONGODB_DATABASE", &database)
             .variable("STREAMER_EVENTS__POSTGRES__SLOT", format!("slot_{database}"))
             .variable("STREAMER_EVENTS__POSTGRES__TAKEOVER_INTERVAL_MS", "50")
+            // What is confirmed too early is soon told.
+            .variable("STREAMER_EVENTS__POSTGRES__CONFIRM_INTERVAL_MS", "10")
             .variable("STREAMER_EVENTS__ADMIN__ADDRESS", "127.0.0.1:0")
             .variable("STREAMER_LOGS__FORMAT", "json");
         let client = mongodb::Client::with_uri_str(server.uri()).await.expect("an address");
         let models = client.database(&database);
-        Some(Self { database, folder, shell, cluster, models })
+        Some(Self { database, folder, shell, cluster, port, models })
     }
 
     /// The same, set up.
@@ -90,8 +119,9 @@ impl Place {
         crate::server()
             .set("events.enabled", true)
             .set("events.restart_interval_s", 1)
+            .set("events.postgres.confirm_interval_ms", 10)
             .set("events.postgres.host", "127.0.0.1")
-            .set("events.postgres.port", self.cluster.port())
+            .set("events.postgres.port", self.port)
             .set("events.postgres.database", &self.database)
             .set("events.postgres.user", USER)
             .set("events.postgres.password", PASSWORD)
@@ -106,9 +136,33 @@ impl Place {
     }
 
     async fn try_sql(&self, sql: impl Into<String>) -> std::io::Result<String> {
-        let (cluster, database, sql) = (self.cluster, self.database.clone(), sql.into());
-        let ran = tokio::task::spawn_blocking(move || cluster.sql(&database, &sql));
+        let (cluster, database, sql) = (Arc::clone(&self.cluster), self.database.clone(), sql.into());
+        let ran = tokio::task::spawn_blocking(move || {
+            cluster.read().expect("nobody panicked").sql(&database, &sql)
+        });
         ran.await.expect("does not panic")
+    }
+
+    /// Ends the cluster and starts it again. Only for one of its own.
+    pub(crate) async fn restart(&self, end: fn(&mut Postgres)) {
+        let cluster = Arc::clone(&self.cluster);
+        let restarting = tokio::task::spawn_blocking(move || {
+            let mut cluster = cluster.write().expect("nobody panicked");
+            end(&mut cluster);
+            cluster.resume().expect("starts again");
+        });
+        restarting.await.expect("does not panic");
+    }
+
+    /// Where MongoDB listens.
+    pub(crate) fn models_port(&self) -> u16 {
+        models().expect("was started").port()
+    }
+
+    /// Every event is accounted for, and every document as it should be.
+    pub(crate) async fn verify(&self) {
+        let said = self.shell.run(["events", "verify", "--wait", "20"]).await.succeeded();
+        assert!(said.contains("No difference"), "{said}");
     }
 
     /// Takes the slot away from whoever reads it, however often they come back for it.
@@ -119,6 +173,15 @@ impl Place {
              SELECT pg_drop_replication_slot('{slot}')"
         );
         until("the slot to be lost", async || self.try_sql(&lose).await.ok()).await;
+    }
+
+    /// Gives back what the servers keep for it: there are only so many slots.
+    pub(crate) async fn leave(&self) {
+        let slot = format!("slot_{}", self.database);
+        let read = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name =";
+        let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name =";
+        let leave = format!("{read} '{slot}'; {drop} '{slot}'");
+        until("the slot to be free", async || self.try_sql(&leave).await.ok()).await;
     }
 
     /// Commits events, in one transaction.
@@ -187,6 +250,14 @@ impl Place {
         Processor::start(&self.shell, self.folder.path(), name, more).await
     }
 
+    /// One that follows what is committed, with one more variable.
+    pub(crate) async fn streaming_with(&self, variable: &str, value: &str) -> Processor {
+        let shell = self.shell.clone().variable(variable, value);
+        let processor = Processor::start(&shell, self.folder.path(), "first", &[]).await;
+        processor.await_state("streaming").await;
+        processor
+    }
+
     /// A processor that follows what is committed.
     pub(crate) async fn streaming(&self) -> Processor {
         let processor = self.processor("first", &[]).await;
@@ -252,6 +323,13 @@ impl Processor {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         http::get(self.admin.parse().expect("an address"), path, None).await
+    }
+
+    /// The value of a metric without labels; 0 before it was counted.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").await.text();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or(0.0)
     }
 
     /// The state that it says it is in; none as long as it does not answer yet.

@@ -75,6 +75,7 @@ async fn killed_at_random_moments_it_counts_every_event_once() {
         processor = place.processor("first", &[]).await;
         compare(&place, round).await;
     }
+    place.verify().await;
     let log = processor.stop().await;
     assert!(!log.contains("panicked"), "{log}");
 }

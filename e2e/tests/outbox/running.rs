@@ -76,6 +76,7 @@ async fn a_second_processor_waits_and_takes_over() {
     place.commit_users(11, 10).await;
     second.await_state("streaming").await;
     place.await_users(20).await;
+    place.verify().await;
     // One that only waits stops as well.
     let third = place.processor("third", &[]).await;
     third.await_state("opening").await;

@@ -8,7 +8,7 @@ use streamer_e2e::{
     patience::until,
     peer::Peer,
     scenario::{Place as _, TokenKind, Wanted},
-    server::{Server, Setup},
+    server::{ADMIN_TOKEN, Server, Setup},
 };
 
 use super::bed::{Place, Told, id};
@@ -77,6 +77,14 @@ async fn a_subscriber_hears_of_a_commit_and_the_read_model_has_it_too() {
     let timed =
         async || (server.metric("streamer_events_latency_seconds_count", total).await >= 1.0).then_some(());
     until("it to be timed", timed).await;
+    // What it measures, operators are shown.
+    let report =
+        ["events", "report", "--json", "report.json", "--from", &format!("http://{}", server.admin())];
+    let anybody = place.shell.run(report).await.failed(1);
+    assert!(anybody.contains("admin token"), "{anybody}");
+    let operator = place.shell.clone().variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN);
+    let said = operator.run(report).await.succeeded();
+    assert!(said.contains("total"), "{said}");
     // The rules of tokens are those of every topic.
     let wanted = |topics: &[&str]| Wanted {
         user: "bob".into(),

@@ -52,6 +52,15 @@ impl Beside {
         }
     }
 
+    /// What it has measured, as JSON; none while no pipeline is there.
+    pub(crate) fn figures(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
+        let current = self.current.subscribe();
+        move || {
+            let pipeline = current.borrow().clone();
+            pipeline.map(|pipeline| figures::json(&pipeline.figures()))
+        }
+    }
+
     /// Runs until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {

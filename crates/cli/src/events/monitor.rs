@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Some(loaded) = arguments.flags.load(&[]) else { return Ok(ExitCode::FAILURE) };
     telemetry::install(&loaded.config.logs)?;
-    let feed = Feed::new(arguments.from.as_deref(), &loaded.config.events);
+    let feed = Feed::new(arguments.from.as_deref(), &loaded.config)?;
     let settings = Settings {
         name: feed.name().to_owned(),
         interval: Duration::from_millis(arguments.interval_ms),

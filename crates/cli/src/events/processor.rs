@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use streamer_events::{
-    Backoff, NewEpoch, Parts, Pipeline, Registry, clock::SystemClock, random::SystemRandom, sink::Sink,
+    Backoff, NewEpoch, Parts, Pipeline, Registry, clock::SystemClock, failpoint, random::SystemRandom,
+    sink::Sink,
 };
 use streamer_sink_mongodb::MongoSink;
 use streamer_source_postgres::PostgresSource;
@@ -50,8 +51,8 @@ pub(crate) async fn pipeline(
     let Some(models) = models_when_there(events, settings.backoff, stop).await? else { return Ok(None) };
     let parts = Parts {
         source: Arc::new(source),
-        models: Arc::new(models),
-        sinks: wanted.sinks,
+        models: failpoint::around_models(Arc::new(models)),
+        sinks: wanted.sinks.into_iter().map(failpoint::around_sink).collect(),
         registry,
         outbox: events.source_settings()?.outbox,
         clock: Arc::new(SystemClock),

@@ -1,15 +1,14 @@
 //! `streamer events replay`: dead letters, looked at, tried again or thrown away.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Args;
 use streamer_events::{
-    DeadLetter, Registry,
+    DeadLetter, Registry, failpoint,
     replay::{Replayed, replay},
-    sink::DeadLetters as _,
+    sink::ReadModels,
 };
 use streamer_service::telemetry;
-use streamer_sink_mongodb::MongoSink;
 
 use super::{Flags, processor};
 use crate::config::Config;
@@ -76,7 +75,7 @@ struct Count {
 
 async fn go_through(arguments: &Arguments, config: &Config, registry: Registry) -> anyhow::Result<ExitCode> {
     let registry = config.events.registry(registry)?;
-    let models = processor::models(&config.events).await?;
+    let models = failpoint::around_models(Arc::new(processor::models(&config.events).await?));
     let mut count = Count::default();
     let mut after = None;
     loop {
@@ -85,7 +84,7 @@ async fn go_through(arguments: &Arguments, config: &Config, registry: Registry) 
         after = Some(last.id.clone());
         for letter in page.iter().filter(|letter| arguments.concerns(letter)) {
             count.concerned += 1;
-            count.done += u64::from(see_to(arguments, &models, &registry, letter).await?);
+            count.done += u64::from(see_to(arguments, &*models, &registry, letter).await?);
         }
     }
     let missing = (arguments.ids.len() as u64).saturating_sub(count.concerned);
@@ -105,7 +104,7 @@ async fn go_through(arguments: &Arguments, config: &Config, registry: Registry) 
 /// Whether the letter is gone.
 async fn see_to(
     arguments: &Arguments,
-    models: &MongoSink,
+    models: &dyn ReadModels,
     registry: &Registry,
     letter: &DeadLetter,
 ) -> anyhow::Result<bool> {

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Some(loaded) = arguments.flags.load(&[]) else { return Ok(ExitCode::FAILURE) };
     telemetry::install(&loaded.config.logs)?;
-    let feed = Feed::new(arguments.from.as_deref(), &loaded.config.events);
+    let feed = Feed::new(arguments.from.as_deref(), &loaded.config)?;
     let report = Report::of(crate::block_on(feed.figures())?);
     print!("{}", report.text());
     if let Some(file) = &arguments.json {

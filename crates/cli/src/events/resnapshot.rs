@@ -4,11 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
-use streamer_events::{
-    NewEpoch, Pipeline, Registry, State,
-    sink::{Adopted, Ledger as _},
-    source::Source as _,
-};
+use streamer_events::{NewEpoch, Pipeline, Registry, State, failpoint, sink::Adopted, source::Source as _};
 use streamer_service::{signals::Stop, telemetry};
 use streamer_source_postgres::PostgresSource;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +56,7 @@ async fn resnapshot(config: &Config, registry: Registry) -> anyhow::Result<ExitC
 
 /// Makes the slot anew, and leaves the reading to whoever reads next.
 async fn prepare(events: &Events) -> anyhow::Result<ExitCode> {
-    let models = processor::models(events).await?;
+    let models = failpoint::around_models(Arc::new(processor::models(events).await?));
     let source = processor::source(events)?;
     forget_slot(&source).await?;
     let epoch = source.open().await?.epoch;

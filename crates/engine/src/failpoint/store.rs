@@ -5,9 +5,10 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use streamer_failpoint::{around as write, around_some as write_some};
 use streamer_protocol::{Action, ConnectionId, ErrorBody, Json, TenantId, Timestamp, UserId};
 
-use super::{Step, after, before};
+use super::Step;
 use crate::store::{
     Append, Appended, Artifact, ArtifactBody, ArtifactId, Artifacts, Cancelled, Claimed, ConnectionFilter,
     ConnectionRecord, Connections, Enqueued, GivenUp, Lease, LogEntry, Message, NewArtifact, NewRequest,
@@ -17,25 +18,6 @@ use crate::store::{
 };
 
 pub(super) struct Points(pub(super) SharedStore);
-
-/// A call with its places: the second only if it was done.
-async fn write<T>(step: Step, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
-    write_some(step, call, |_| true).await
-}
-
-/// The same for a call that may find nothing to do: the second only if it found `some`.
-async fn write_some<T>(
-    step: Step,
-    call: impl Future<Output = Result<T>> + Send,
-    some: impl FnOnce(&T) -> bool + Send,
-) -> Result<T> {
-    before(step);
-    let done = call.await?;
-    if some(&done) {
-        after(step);
-    }
-    Ok(done)
-}
 
 /// Whether so many is something.
 fn any(count: &u64) -> bool {

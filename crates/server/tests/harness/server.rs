@@ -204,6 +204,7 @@ impl Setup {
             token: self.admin_token,
             allowed_hosts: vec!["streamer.internal".to_owned()],
             metrics: Arc::new(move || handle.render()),
+            events: Arc::new(|| None),
             configuration: json!({ "answer": 42 }),
         };
         let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), admin_settings);

@@ -128,11 +128,11 @@ impl MongoSink {
                 }
             }
         }
-        let writes = by_collection.into_iter().map(|(collection, (groups, statements))| async move {
-            let failed = self.within(command::write(&self.database, collection, statements)).await?;
+        let updates = by_collection.into_iter().map(|(collection, (groups, statements))| async move {
+            let failed = command::write(self, collection, statements).await?;
             Ok::<_, Error>((groups, failed))
         });
-        for (groups, failed) in try_join_all(writes).await? {
+        for (groups, failed) in try_join_all(updates).await? {
             for failed in failed {
                 let group = groups.get(failed.at).copied().ok_or_else(|| {
                     Error::new(ErrorKind::Corrupt, "an error of a statement that was not sent")
@@ -163,8 +163,7 @@ impl MongoSink {
                 Planned::Nothing => {}
                 Planned::Refused(refused) => return Ok(refused),
                 Planned::Write(statement) => {
-                    let write = command::write(&self.database, &group.collection, vec![statement]);
-                    match self.within(write).await?.pop() {
+                    match command::write(self, &group.collection, vec![statement]).await?.pop() {
                         None => {}
                         Some(failed) if failed.is_conflict() => {
                             return Err(Error::new(ErrorKind::Unavailable, "the document changes meanwhile"));

@@ -1,12 +1,12 @@
 //! Writes in bulk: many statements in one command.
 
-use mongodb::{
-    Database,
-    bson::{Bson, Document, doc},
+use mongodb::bson::{Bson, Document, doc};
+use streamer_events::{
+    failpoint::{self, Step},
+    sink::{Error, ErrorKind, Result},
 };
-use streamer_events::sink::{Error, ErrorKind, Result};
 
-use crate::error::of_driver;
+use crate::{error::of_driver, sink::MongoSink};
 
 /// MongoDB's bound of a document, with room for what a command says beside it.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024 - 16 * 1024;
@@ -16,17 +16,30 @@ pub(crate) const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024 - 16 * 1024;
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
 const COMMAND_STATEMENTS_MAX: usize = 1000;
 
-/// Replaces or updates the document that `query` finds, or else inserts it; without `query` inserts it.
+/// One document's.
 pub(crate) struct Statement {
-    pub(crate) query: Option<Document>,
-    pub(crate) update: Document,
-    /// How many bytes the update has.
+    pub(crate) write: Write,
+    /// How many bytes it has, without its query.
     pub(crate) bytes: usize,
 }
 
-impl Statement {
+pub(crate) enum Write {
+    /// Inserts a document; if it is there, that is a [conflict](Failed::is_conflict).
+    Insert(Document),
+    /// Replaces or changes the document that `query` finds, or else inserts it.
+    Upsert { query: Document, update: Document },
+}
+
+impl Write {
     const fn is_insert(&self) -> bool {
-        self.query.is_none()
+        matches!(self, Self::Insert(_))
+    }
+
+    fn bson(self) -> Bson {
+        match self {
+            Self::Insert(document) => document.into(),
+            Self::Upsert { query, update } => doc! { "q": query, "u": update, "upsert": true }.into(),
+        }
     }
 }
 
@@ -65,58 +78,56 @@ pub(crate) fn bytes_of(document: &Document) -> Result<usize> {
 
 /// Does the statements, in any order, and returns those that failed.
 pub(crate) async fn write(
-    database: &Database,
+    sink: &MongoSink,
     collection: &str,
     statements: Vec<Statement>,
 ) -> Result<Vec<Failed>> {
-    let numbered = statements.into_iter().enumerate();
-    let (inserts, updates): (Vec<_>, Vec<_>) = numbered.partition(|(_, statement)| statement.is_insert());
     let mut failed = Vec::new();
-    for (mut command, list, kind) in [
-        (doc! { "insert": collection }, inserts, "documents"),
-        (doc! { "update": collection }, updates, "updates"),
-    ] {
-        command.extend(doc! { "ordered": false, "writeConcern": { "w": "majority" } });
-        for part in parts(list) {
-            let (places, bodies): (Vec<usize>, Vec<Bson>) =
-                part.into_iter().map(|(place, statement)| (place, body(statement))).unzip();
-            let mut command = command.clone();
-            command.insert(kind, bodies);
-            let reply = database.run_command(command).await.map_err(of_driver)?;
-            for mut error in read(&reply)? {
-                error.at = *places.get(error.at).ok_or_else(|| {
-                    Error::new(ErrorKind::Corrupt, "an error of a statement that was not sent")
-                })?;
-                failed.push(error);
-            }
+    for part in parts(statements) {
+        let (places, writes): (Vec<usize>, Vec<Bson>) = part.statements.into_iter().unzip();
+        let (command, field) = if part.inserts { ("insert", "documents") } else { ("update", "updates") };
+        let command = doc! {
+            command: collection,
+            field: writes,
+            "ordered": false,
+            "writeConcern": { "w": "majority" },
+        };
+        // Each command has its time: a batch of many is not late because it is large.
+        let running = sink.within(async { sink.database.run_command(command).await.map_err(of_driver) });
+        let reply = failpoint::around(Step::Update, running).await?;
+        for mut error in read(&reply)? {
+            error.at = *places.get(error.at).ok_or_else(unsent)?;
+            failed.push(error);
         }
     }
     Ok(failed)
 }
 
-fn body(Statement { query, update, .. }: Statement) -> Bson {
-    match query {
-        None => update.into(),
-        Some(query) => doc! { "q": query, "u": update, "upsert": true }.into(),
-    }
+fn unsent() -> Error {
+    Error::new(ErrorKind::Corrupt, "an error of a statement that was not sent")
 }
 
-fn parts(statements: Vec<(usize, Statement)>) -> Vec<Vec<(usize, Statement)>> {
-    let mut parts: Vec<Vec<(usize, Statement)>> = Vec::new();
-    let mut bytes = 0;
-    for (place, statement) in statements {
-        let fits = |part: &Vec<_>| {
-            part.len() < COMMAND_STATEMENTS_MAX && bytes + statement.bytes <= COMMAND_BYTES_MAX
+/// What one command takes: statements of one kind, each with its place among all.
+struct Part {
+    inserts: bool,
+    bytes: usize,
+    statements: Vec<(usize, Bson)>,
+}
+
+fn parts(statements: Vec<Statement>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (place, Statement { write, bytes }) in statements.into_iter().enumerate() {
+        let inserts = write.is_insert();
+        let newest = parts.iter_mut().rev().find(|part| part.inserts == inserts);
+        let fits = |part: &&mut Part| {
+            part.statements.len() < COMMAND_STATEMENTS_MAX && part.bytes + bytes <= COMMAND_BYTES_MAX
         };
-        match parts.last_mut().filter(|part| fits(part)) {
+        match newest.filter(fits) {
             Some(part) => {
-                bytes += statement.bytes;
-                part.push((place, statement));
+                part.bytes += bytes;
+                part.statements.push((place, write.bson()));
             }
-            None => {
-                bytes = statement.bytes;
-                parts.push(vec![(place, statement)]);
-            }
+            None => parts.push(Part { inserts, bytes, statements: vec![(place, write.bson())] }),
         }
     }
     parts
@@ -164,15 +175,27 @@ mod tests {
 
     #[test]
     fn commands_are_bounded_by_statements_and_by_bytes() {
-        let statement = |bytes| Statement { query: None, update: Document::new(), bytes };
         let sizes = |statements: Vec<usize>| -> Vec<usize> {
-            let numbered = statements.into_iter().map(statement).enumerate();
-            parts(numbered.collect()).iter().map(Vec::len).collect()
+            let statement = |bytes| Statement { write: Write::Insert(Document::new()), bytes };
+            parts(statements.into_iter().map(statement).collect())
+                .iter()
+                .map(|p| p.statements.len())
+                .collect()
         };
         assert_eq!(sizes(vec![1; 2500]), [1000, 1000, 500]);
         let (half, all) = (COMMAND_BYTES_MAX / 2, DOCUMENT_BYTES_MAX);
         assert_eq!(sizes(vec![half, half, 1, all, 1]), [2, 1, 1, 1]);
         assert_eq!(sizes(vec![]), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn commands_are_of_one_kind_and_know_whose_statements_they_have() {
+        let upsert = || Write::Upsert { query: Document::new(), update: Document::new() };
+        let writes = [Write::Insert(Document::new()), upsert(), Write::Insert(Document::new()), upsert()];
+        let parts = parts(writes.into_iter().map(|write| Statement { write, bytes: 1 }).collect());
+        let places = |part: &Part| part.statements.iter().map(|(place, _)| *place).collect::<Vec<_>>();
+        let told: Vec<_> = parts.iter().map(|part| (part.inserts, places(part))).collect();
+        assert_eq!(told, [(true, vec![0, 2]), (false, vec![1, 3])]);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Removing all that the sink wrote.
 
 use mongodb::bson::{Document, doc};
-use streamer_events::sink::Result;
+use streamer_events::{
+    failpoint::{self, Step},
+    sink::Result,
+};
 
 use crate::{
     error::of_driver,
@@ -26,11 +29,12 @@ impl MongoSink {
             };
             let is_model = !ours.is_empty();
             let removing = async { documents.delete_many(ours).await.map_err(of_driver) };
-            let removed = self.within(removing).await?.deleted_count;
+            let removed = failpoint::around(Step::Empty, self.within(removing)).await?.deleted_count;
             count += if is_model { removed } else { 0 };
         }
         let source = self.database.collection::<Document>(SOURCE);
-        self.within(async { source.delete_many(doc! {}).await.map_err(of_driver) }).await?;
+        let removing = self.within(async { source.delete_many(doc! {}).await.map_err(of_driver) });
+        failpoint::around(Step::Empty, removing).await?;
         Ok(count)
     }
 }

@@ -11,7 +11,7 @@ use streamer_events::{
 };
 
 use crate::{
-    command::{self, Statement},
+    command::{self, Statement, Write},
     error::of_driver,
     sink::{LEDGER, MongoSink, SOURCE},
 };
@@ -83,10 +83,10 @@ impl MongoSink {
             .into_iter()
             .map(|update| {
                 let query = doc! { "_id": update.get("_id").cloned() };
-                Ok(Statement { query: Some(query), bytes: command::bytes_of(&update)?, update })
+                Ok(Statement { bytes: command::bytes_of(&update)?, write: Write::Upsert { query, update } })
             })
             .collect::<Result<_>>()?;
-        let failed = self.within(command::write(&self.database, collection, statements)).await?;
+        let failed = command::write(self, collection, statements).await?;
         match failed.first() {
             None => Ok(()),
             // Two who insert the same at once: one of them is told so, and may try again.

@@ -9,7 +9,7 @@ use streamer_events::{
 };
 
 use crate::{
-    command::{self, Statement},
+    command::{self, Statement, Write},
     error::of_driver,
     sink::{DEAD_LETTERS, MongoSink},
 };
@@ -28,10 +28,11 @@ impl DeadLetters for MongoSink {
                 fields.remove("id");
                 let bytes = command::bytes_of(&fields)?;
                 let update = doc! { "$setOnInsert": fields };
-                Ok(Statement { query: Some(doc! { "_id": letter.id.as_str() }), update, bytes })
+                let query = doc! { "_id": letter.id.as_str() };
+                Ok(Statement { write: Write::Upsert { query, update }, bytes })
             })
             .collect::<Result<_>>()?;
-        let failed = self.within(command::write(&self.database, DEAD_LETTERS, statements)).await?;
+        let failed = command::write(self, DEAD_LETTERS, statements).await?;
         match failed.into_iter().find(|failed| !failed.is_duplicate()) {
             None => Ok(()),
             Some(failed) => Err(Error::new(ErrorKind::Unavailable, failed.message)),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use mongodb::{Client, Database, bson::doc, options::ClientOptions};
-use streamer_events::sink::{Error, ErrorKind, Result};
+use streamer_events::{
+    failpoint::{self, Step},
+    sink::{Error, ErrorKind, Result},
+};
 use tracing::info;
 
 use crate::{error::of_driver, indexes, settings::Settings};
@@ -58,7 +61,8 @@ impl MongoSink {
         let of_models = settings.indexes.iter().map(|index| (index.collection.as_str(), index.model()));
         for (collection, model) in of_models.chain([(LEDGER, indexes::of_the_ledger())]) {
             let collection = self.database.collection::<mongodb::bson::Document>(collection);
-            self.within(async { collection.create_index(model).await.map_err(of_driver) }).await?;
+            let making = self.within(async { collection.create_index(model).await.map_err(of_driver) });
+            failpoint::around(Step::Index, making).await?;
         }
         info!(database = %settings.database, "the indexes are there");
         Ok(())

@@ -2,6 +2,7 @@
 
 mod bed;
 mod faults;
+mod limits;
 mod refusals;
 mod stored;
 

@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use streamer_events::source::{self, Error as SourceError, ErrorKind};
+use streamer_events::{
+    failpoint::{self, Step},
+    source::{self, Error as SourceError, ErrorKind},
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -67,7 +70,8 @@ async fn see_to(settings: &Settings, handled: Handled, patience: Duration) -> Re
             "WITH changed AS ({}) SELECT count(*) FROM changed",
             change(&table, &format!("{id} IN ({})", ids.join(", ")))
         );
-        count += writing.value(&sql).await?.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        let changed = failpoint::around(Step::SeeTo, writing.value(&sql)).await?;
+        count += changed.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
     }
     writing.close().await?;
     reading.close().await?;

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use streamer_events::{change::Lsn, clock::Clock, source::SlotLag};
+use streamer_events::{
+    change::Lsn,
+    clock::Clock,
+    failpoint::{self, Step},
+    source::SlotLag,
+};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -71,7 +76,8 @@ impl Heart {
     async fn tell(&mut self) -> Result<()> {
         let Some(sender) = &mut self.sender else { return Ok(()) };
         let flushed = self.shared.progress.lock().flushed().min(self.reported);
-        sender.confirm(flushed, self.clock.now().as_micros().saturating_sub(EPOCH_2000_MICROS)).await
+        let now = self.clock.now().as_micros().saturating_sub(EPOCH_2000_MICROS);
+        failpoint::around(Step::Confirm, sender.confirm(flushed, now)).await
     }
 
     /// Moves an idle slot on, and looks how far it is behind.

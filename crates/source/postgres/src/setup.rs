@@ -1,6 +1,9 @@
 //! Making what the source needs: schema, table, publication, slot. Safe to repeat.
 
-use streamer_events::source;
+use streamer_events::{
+    failpoint::{self, Step},
+    source,
+};
 
 use crate::{
     check,
@@ -25,7 +28,7 @@ async fn try_setup(settings: &Settings) -> Result<Vec<String>> {
     let mut made = Vec::new();
     for (what, is_there, statements) in pieces(settings) {
         if control.value(&is_there).await?.is_none() {
-            control.query(&statements).await?;
+            failpoint::around(Step::Make, control.query(&statements)).await?;
             made.push(what);
         }
     }

@@ -6,6 +6,7 @@
 
 use streamer_events::{
     change::Lsn,
+    failpoint::{self, Step},
     source::{Error as SourceError, ErrorKind},
 };
 use tracing::info;
@@ -121,8 +122,8 @@ async fn make(control: &mut Connection, replication: &mut Connection, settings: 
         _ => "EXPORT_SNAPSHOT",
     };
     let sql = format!("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput {options}", quoted(&settings.slot));
-    let row = replication.query(&sql).await?.into_iter().next().unwrap_or_default();
-    let mut fields = row.into_iter().skip(1);
+    let made = failpoint::around(Step::MakeSlot, replication.query(&sql)).await?;
+    let mut fields = made.into_iter().next().unwrap_or_default().into_iter().skip(1);
     let (point, exported) = (lsn(fields.next().flatten())?, fields.next().flatten());
     info!(slot = %settings.slot, at = %point, "the slot was made");
     adopt(control, settings, point, exported).await
@@ -143,33 +144,35 @@ async fn adopt(
         literal(&incarnation),
         literal(&confirmed.to_string())
     );
-    let incarnation = control.value(&sql).await?.unwrap_or(incarnation);
+    let known = failpoint::around(Step::KnowSlot, control.value(&sql)).await?;
+    let incarnation = known.unwrap_or(incarnation);
     Ok(Slot { incarnation, confirmed, reported: confirmed, overlap: None, exported })
 }
 
 /// Writes down that positions up to this one will be told to the server.
 pub(crate) async fn report(control: &mut Connection, settings: &Settings, upto: Lsn) -> Result<()> {
     let (table, slot, upto) = (table(settings), literal(&settings.slot), literal(&upto.to_string()));
-    control.query(&format!("UPDATE {table} SET reported = {upto} WHERE slot_name = {slot}")).await.map(drop)
+    let sql = format!("UPDATE {table} SET reported = {upto} WHERE slot_name = {slot}");
+    failpoint::around(Step::Report, control.query(&sql)).await.map(drop)
 }
 
 /// Writes down that changes committed before this may also be rows of a snapshot.
 pub(crate) async fn overlap(control: &mut Connection, settings: &Settings, upto: Lsn) -> Result<()> {
     let (table, slot, upto) = (table(settings), literal(&settings.slot), literal(&upto.to_string()));
     let sql = format!("UPDATE {table} SET overlap = greatest(overlap, {upto}) WHERE slot_name = {slot}");
-    control.query(&sql).await.map(drop)
+    failpoint::around(Step::Overlap, control.query(&sql)).await.map(drop)
 }
 
 /// Forgets the slot, so that the next [`open`] makes it.
 pub(crate) async fn remove(control: &mut Connection, settings: &Settings) -> Result<()> {
     let (table, slot) = (table(settings), literal(&settings.slot));
-    control
-        .query(&format!(
-            "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots \
-             WHERE slot_name = {slot}"
-        ))
-        .await?;
-    control.query(&format!("DELETE FROM {table} WHERE slot_name = {slot}")).await.map(drop)
+    let sql = format!(
+        "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots \
+         WHERE slot_name = {slot}"
+    );
+    failpoint::around(Step::DropSlot, control.query(&sql)).await?;
+    let sql = format!("DELETE FROM {table} WHERE slot_name = {slot}");
+    failpoint::around(Step::ForgetSlot, control.query(&sql)).await.map(drop)
 }
 
 /// How far the slot is behind.

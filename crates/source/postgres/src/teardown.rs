@@ -1,6 +1,9 @@
 //! Undoing what setup made.
 
-use streamer_events::source;
+use streamer_events::{
+    failpoint::{self, Step},
+    source,
+};
 
 use crate::{
     connection::{Connection, Purpose, literal, quoted},
@@ -28,12 +31,12 @@ async fn try_teardown(settings: &Settings, with_outbox: bool) -> Result<Vec<Stri
     );
     if control.value(&is_there).await?.is_some() {
         let drop = format!("SELECT pg_catalog.pg_drop_replication_slot({})", literal(&settings.slot));
-        control.query(&drop).await?;
+        failpoint::around(Step::DropSlot, control.query(&drop)).await?;
         removed.push(format!("slot {}", settings.slot));
     }
     for (what, is_there, drop) in pieces(settings, &slots, with_outbox) {
         if control.value(&is_there).await?.is_some() {
-            control.query(&drop).await?;
+            failpoint::around(Step::Unmake, control.query(&drop)).await?;
             removed.push(what);
         }
     }

@@ -11,7 +11,7 @@ use streamer_events::{
 };
 
 use crate::{
-    command::{DOCUMENT_BYTES_MAX, Statement, bytes_of},
+    command::{DOCUMENT_BYTES_MAX, Statement, Write, bytes_of},
     documents::{Opaque, from_bson, to_bson},
 };
 
@@ -32,7 +32,6 @@ pub(super) fn begins(group: &Group) -> bool {
 
 /// Applies the group to the document as it is stored, if it is.
 pub(super) fn plan(stored: Option<Document>, group: &Group) -> Result<Planned> {
-    // Without one it inserts: 11000 says that the document is there.
     let condition = stored.as_ref().map(|stored| match stored.get(POSITIONS) {
         Some(positions) => doc! { ID: &*group.id, POSITIONS: positions.clone() },
         None => doc! { ID: &*group.id, POSITIONS: { "$exists": false } },
@@ -45,12 +44,17 @@ pub(super) fn plan(stored: Option<Document>, group: &Group) -> Result<Planned> {
             Ok(Planned::Refused(refused.collect()))
         }
         Applied::Document(document) => {
-            let update = to_bson(document, &opaque);
-            let bytes = bytes_of(&update)?;
-            match bytes > DOCUMENT_BYTES_MAX {
-                true => too_large(stored, group),
-                false => Ok(Planned::Write(Statement { query: condition, update, bytes })),
+            let whole = to_bson(document, &opaque);
+            let bytes = bytes_of(&whole)?;
+            if bytes > DOCUMENT_BYTES_MAX {
+                return too_large(stored, group);
             }
+            let write = match condition {
+                Some(query) => Write::Upsert { query, update: whole },
+                // 11000 says that the document is there.
+                None => Write::Insert(whole),
+            };
+            Ok(Planned::Write(Statement { write, bytes }))
         }
     }
 }
