@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde_json::json;
 use streamer_engine::{
-    Engine, Frame, Handlers, Ports, Router,
+    Engine, Frame, Handlers, Ports, Router, Settings,
     protocol::{CloseCode, ConnectionId, ErrorCode},
     push::{Push, Result},
     store::WorkerId,
@@ -51,28 +51,30 @@ impl Push for Held {
     }
 }
 
+fn with_pushes_held(change: impl FnOnce(&mut Settings)) -> (Node, Arc<Held>) {
+    let fake = Arc::new(FakeConnections::new());
+    let held = Arc::new(Held { fake: Arc::clone(&fake), may: Semaphore::new(0), volleys: Mutex::default() });
+    let ports = Ports {
+        store: Arc::new(MemoryStore::new()),
+        push: Arc::clone(&held) as _,
+        clock: Arc::clone(&World::new().clock) as _,
+        random: Arc::new(SeededRandom::new(1)),
+        handlers: Handlers::default(),
+    };
+    let mut settings = settings();
+    change(&mut settings);
+    (Node::of(Engine::new(ports, Router::new(), WorkerId::new("w"), settings), fake), held)
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_published_meanwhile_goes_together_within_a_bound() {
     for topic in ["none.a", "memory.a"] {
-        let fake = Arc::new(FakeConnections::new());
-        let held =
-            Arc::new(Held { fake: Arc::clone(&fake), may: Semaphore::new(0), volleys: Mutex::default() });
-        let ports = Ports {
-            store: Arc::new(MemoryStore::new()),
-            push: Arc::clone(&held) as _,
-            clock: Arc::clone(&World::new().clock) as _,
-            random: Arc::new(SeededRandom::new(1)),
-            handlers: Handlers::default(),
-        };
-        let mut settings = settings();
-        settings.topics.publish_depth_max = 3;
-        let engine = Engine::new(ports, Router::new(), WorkerId::new("w"), settings);
-        let node = Node::of(engine.clone(), fake);
+        let (node, held) = with_pushes_held(|settings| settings.topics.publish_depth_max = 3);
         let ada = node.connect("a", "ada").await;
         ada.subscribe_to(topic).await;
 
         let publish = |n: i32| {
-            let engine = engine.clone();
+            let engine = node.engine.clone();
             tokio::spawn(async move { engine.publish(&key(topic), json!(n).into()).await })
         };
         let mut publishing = vec![publish(1)];
@@ -92,5 +94,28 @@ async fn what_is_published_meanwhile_goes_together_within_a_bound() {
         assert_eq!(*held.volleys.lock(), [1, 3], "{topic}");
         let heard = ada.events_until(json!(4)).await;
         assert_eq!(heard, [1, 2, 3, 4].map(|n: u64| (n, json!(n))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_many_followers_what_comes_in_one_moment_goes_together() {
+    for (followers, volleys) in [(1, &[1, 1][..]), (300, &[2])] {
+        let (node, held) = with_pushes_held(|_| {});
+        held.may.add_permits(10);
+        let mut clients = Vec::new();
+        for n in 0..followers {
+            let client = node.connect(&format!("c{n}"), "ada").await;
+            client.subscribe_to("none.a").await;
+            clients.push(client);
+        }
+        let publish = |n: i32| {
+            let engine = node.engine.clone();
+            tokio::spawn(async move { engine.publish(&key("none.a"), json!(n).into()).await })
+        };
+        for published in soon("the answers", join_all([publish(1), publish(2)])).await {
+            published.expect("no panic").expect("published");
+        }
+        assert_eq!(*held.volleys.lock(), volleys, "{followers} followers");
+        assert_eq!(clients[0].events_until(json!(2)).await, [(1, json!(1)), (2, json!(2))]);
     }
 }
