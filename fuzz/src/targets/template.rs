@@ -144,7 +144,7 @@ pub(super) async fn ask_everything(path: &Path) -> Result<(u32, u32), String> {
     }
     ask!(store.connections(&ConnectionFilter::default(), &page));
     ask!(store.connection(&ConnectionId::new("c1")));
-    ask!(store.touch(&[ConnectionId::new("c1")], NOW));
+    ask!(store.touch(&[ConnectionId::new("c1")], NOW, NOW));
     ask!(store.open_requests());
     ask!(store.stored_bytes());
     ask!(store.usage(&TenantId::new("acme"), NOW));
