@@ -18,6 +18,8 @@ pub(crate) const LOAD_CORE: usize = 1;
 
 /// Keeps this process, and the threads that it starts from now on, on one core. False where there is only one.
 pub(crate) fn pin(core: usize) -> Result<bool> {
+    // Counted without regard to a pin that was inherited: a server's parent has the load's core.
+    unpin()?;
     if thread::available_parallelism()?.get() <= LOAD_CORE {
         return Ok(false);
     }

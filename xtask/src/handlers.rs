@@ -12,6 +12,11 @@ use crate::{
     workspace::Workspace,
 };
 
+/// npm's `eventsource`, by which pages listen.
+pub(crate) fn event_source(workspace: &Workspace) -> Result<()> {
+    packages(workspace, "event-source", "e2e/event_source/package.json").map(drop)
+}
+
 /// Installs what both name in their own files, under the target folder, unless it is there.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let (python, typescript) = (python(workspace), typescript(workspace));

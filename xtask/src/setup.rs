@@ -46,9 +46,7 @@ impl Component {
             Self::Postgres => servers::postgres(workspace),
             Self::Mongodb => servers::mongodb(workspace),
             Self::Handlers => handlers::install(workspace),
-            Self::EventSource => {
-                handlers::packages(workspace, "event-source", "e2e/event_source/package.json").map(drop)
-            }
+            Self::EventSource => handlers::event_source(workspace),
             Self::AwsClients => aws_clients::install(workspace),
             Self::Peers => bench::peers(workspace).map(drop),
         }

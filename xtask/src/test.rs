@@ -18,6 +18,7 @@ const SET_UP: &[(&[&str], &str, SetUp)] = &[
     (&["streamer-e2e"], "proxies", |workspace| debian::PROXIES.prepare(workspace)),
     (&["streamer-e2e"], "the clients of AWS", aws_clients::install),
     (&["streamer-e2e"], "handlers in other languages", handlers::install),
+    (&["streamer-e2e"], "an event source", handlers::event_source),
     (&["streamer-server"], "the validators of docs/*.json", documents::prepare),
     (&["streamer-servers", "streamer-source-postgres"], "postgres", servers::postgres),
     (&["streamer-servers", "streamer-sink-mongodb"], "mongodb", servers::mongodb),

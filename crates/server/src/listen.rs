@@ -142,16 +142,17 @@ pub(crate) async fn serve(
 ) {
     let tasks = TaskTracker::new();
     loop {
+        // One is at the door before another makes room for it.
         let accepted = async {
-            let permit = listening.sockets.room().await;
-            (permit, listener.accept().await)
+            let accepted = listener.accept().await?;
+            io::Result::Ok((accepted, listening.sockets.room().await))
         };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             accepted = accepted => accepted,
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok(((stream, peer), permit)) => {
                 let permit = listening.sockets.place(permit);
                 let (routes, listening) = (routes.clone(), Arc::clone(&listening));
                 tasks.spawn(serve_socket(stream, peer, routes, permit, listening, stop.clone()));
@@ -231,7 +232,10 @@ async fn serve_socket(
         .timer(TokioTimer::new())
         .header_read_timeout(listening.head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(Patient::new(stream, listening.stall_timeout)), service)
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, listening.stall_timeout, Arc::clone(&socket))),
+            service,
+        )
         .with_upgrades();
     tokio::pin!(connection);
     let over = async {

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::stream::Stream;
+use crate::{stream::Stream, waiting::Socket};
 
 /// So much of an answer must be taken each time that patience lasts; or all of it, if it is less.
 const PROGRESS_BYTES: usize = 16 * 1024;
@@ -22,6 +23,7 @@ pub(crate) struct Patient {
     stream: Stream,
     patience: Duration,
     waiting: Option<Waiting>,
+    socket: Arc<Socket>,
 }
 
 /// The peer has no room just now.
@@ -31,8 +33,8 @@ struct Waiting {
 }
 
 impl Patient {
-    pub(crate) fn new(stream: Stream, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+    pub(crate) fn new(stream: Stream, patience: Duration, socket: Arc<Socket>) -> Self {
+        Self { stream, patience, waiting: None, socket }
     }
 
     pub(crate) fn into_inner(self) -> Stream {
@@ -65,6 +67,7 @@ impl Patient {
                 }
             }
         }
+        self.socket.hold(self.waiting.is_some());
         written
     }
 }

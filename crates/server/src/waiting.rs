@@ -3,8 +3,12 @@
 
 use std::{
     collections::BTreeMap,
+    future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -29,6 +33,15 @@ struct Queue {
     sockets: BTreeMap<u64, Waiter>,
 }
 
+impl Queue {
+    fn add(&mut self, waiter: Waiter) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.sockets.insert(number, waiter);
+        number
+    }
+}
+
 struct Waiter {
     since: Instant,
     make_room: CancellationToken,
@@ -48,8 +61,12 @@ pub(crate) enum Room {
 impl Waiting {
     /// A new socket, which waits.
     pub(crate) fn socket(&self) -> Arc<Socket> {
-        let socket =
-            Socket { waiting: self.clone(), make_room: CancellationToken::new(), place: Mutex::default() };
+        let socket = Socket {
+            waiting: self.clone(),
+            make_room: CancellationToken::new(),
+            place: Mutex::default(),
+            held: AtomicBool::new(false),
+        };
         socket.wait();
         Arc::new(socket)
     }
@@ -74,30 +91,38 @@ pub(crate) struct Socket {
     make_room: CancellationToken,
     /// Its place among those that wait, if it does.
     place: Mutex<Option<u64>>,
+    /// Whether the peer has not taken all of the answer yet.
+    held: AtomicBool,
 }
 
 impl Socket {
-    /// Ready when it is to make room.
+    /// Ready when it is to make room, and nothing of an answer is left to be sent. Who sends is of the task that
+    /// awaits this.
     pub(crate) async fn displaced(&self) {
         self.make_room.cancelled().await;
+        poll_fn(|_| if self.held.load(Ordering::Relaxed) { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
-    /// It has been asked for something: it keeps its place until the answer is on its way.
+    /// Whether something of an answer is left to be sent.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
+    /// It has been asked for something: it keeps its place until all of the answer is on its way.
     pub(crate) fn ask(self: &Arc<Self>) -> Asked {
         self.leave();
         Asked(Arc::clone(self))
     }
 
     fn wait(&self) {
-        let mut queue = self.waiting.0.lock();
-        let number = queue.next;
-        queue.next += 1;
-        queue.sockets.insert(number, Waiter { since: Instant::now(), make_room: self.make_room.clone() });
+        let waiter = Waiter { since: Instant::now(), make_room: self.make_room.clone() };
+        let number = self.waiting.0.lock().add(waiter);
         *self.place.lock() = Some(number);
     }
 
     fn leave(&self) {
-        if let Some(number) = self.place.lock().take() {
+        let place = self.place.lock().take();
+        if let Some(number) = place {
             self.waiting.0.lock().sockets.remove(&number);
         }
     }

@@ -28,7 +28,7 @@ pub(crate) enum Mode {
     Away,
     /// Of a MongoDB server: every command but a greeting is answered with this error, and never gets there.
     Err(i32),
-    /// Of a MongoDB server: an update in six is done, and its reply is lost with the connection.
+    /// Of a MongoDB server: a write in six is done, and its reply is lost with the connection.
     Forget,
 }
 
@@ -165,7 +165,7 @@ async fn up(
                 continue;
             }
             // By chance: one call makes several, and always the same ones.
-            (Mode::Forget, Some("update")) if rand::random_ratio(1, 6) => {
+            (Mode::Forget, Some("update" | "insert")) if rand::random_ratio(1, 6) => {
                 loses.store(true, Ordering::Relaxed);
             }
             _ => {}

@@ -7,11 +7,12 @@ mod step;
 
 use std::{
     convert::Infallible,
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::Args;
 use streamer_events::Registry;
 use streamer_events_tools::load::SCENARIOS;
@@ -72,16 +73,19 @@ pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Resu
     if let Err(e) = &shown {
         outcome.error = Some(format!("{e:#}"));
     }
+    // First, as the terminal may be gone.
+    let written = arguments.json.as_ref().map_or(Ok(()), |file| outcome.write(file));
+    let mut text = String::new();
     if !outcome.steps.is_empty() {
-        print!("{}", outcome.text());
+        text += &outcome.text();
     }
     if let Some(kept) = &outcome.kept {
-        print!("{}", kept.text());
+        text += &kept.text();
     }
-    if let Some(file) = &arguments.json {
-        outcome.write(file)?;
-    }
+    let told = std::io::stdout().write_all(text.as_bytes());
     shown?;
+    written?;
+    told.context("the outcome cannot be printed")?;
     let is_well = outcome.is_whole() && (outcome.is_met() || !arguments.check);
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

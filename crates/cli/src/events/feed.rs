@@ -23,24 +23,28 @@ impl Feed {
     /// asked first, the server's if that does the work, and its metrics file if nobody answers there. A server wants the
     /// operators' token.
     pub(crate) fn new(from: Option<&str>, config: &Config) -> anyhow::Result<Self> {
-        let token = config.admin.operators_token();
-        let token = token.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))?;
-        let token = token.unwrap_or_default();
-        let admin = |url: &str| Some(Http::new(url, token.clone()));
         let events = &config.events;
+        let admin = |url: &str, wants_token: bool| {
+            let token = if wants_token { config.admin.operators_token() } else { Ok(None) };
+            let token = token.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))?;
+            anyhow::Ok(Some(Http::new(url, token.unwrap_or_default())))
+        };
         let (is_open, address) = match events.enabled {
             true => (config.admin.enabled, &config.admin.address),
             false => (events.admin.enabled, &events.admin.address),
         };
         Ok(match from {
             Some(url) if url.starts_with("http://") => {
-                Self { admin: admin(url), file: None, name: url.to_owned() }
+                // To nobody else: it goes in the clear.
+                let wants_token =
+                    is_loopback(url) || url.trim_end_matches('/') == format!("http://{address}");
+                Self { admin: admin(url, events.enabled && wants_token)?, file: None, name: url.to_owned() }
             }
             Some(file) => Self { admin: None, file: Some(file.into()), name: file.to_owned() },
             None => {
                 let url = format!("http://{address}");
                 let file = events.metrics_file.clone();
-                let admin = is_open.then(|| admin(&url)).flatten();
+                let admin = if is_open { admin(&url, events.enabled)? } else { None };
                 let mut places = Vec::new();
                 places.extend(is_open.then_some(url));
                 places.extend(file.as_ref().map(|file| file.display().to_string()));
@@ -69,6 +73,14 @@ impl Feed {
             ),
         }
     }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<hyper::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
 }
 
 fn read(file: &Path) -> anyhow::Result<Figures> {

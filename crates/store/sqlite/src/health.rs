@@ -60,7 +60,8 @@ impl Health {
         Ok(())
     }
 
-    /// Whether the disk has room, as far as is known: since a write found it full, it is asked each time.
+    /// Whether the disk has room, as far as is known: since a write found it full, it is asked each time, until it
+    /// took one.
     pub(crate) fn has_space(&self) -> Result<()> {
         let state = &self.0;
         if state.full.load(Ordering::Relaxed) {
@@ -70,6 +71,11 @@ impl Health {
             state.full.store(false, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Takes notice that the disk took a write.
+    pub(crate) fn has_written(&self) {
+        self.0.full.store(false, Ordering::Relaxed);
     }
 
     /// Takes notice of a failure that tells of damage, or of a full disk.

@@ -278,6 +278,9 @@ impl WriterThread {
             let started = Instant::now();
             self.conn.prepare_cached("COMMIT")?.execute([])?;
             failpoint::after(Step::Commit);
+            if durable {
+                self.health.has_written();
+            }
             let how = if durable { "synced" } else { "unsynced" };
             histogram!("streamer_store_commit_duration_seconds", "commit" => how).record(started.elapsed());
             Ok(Committed::Yes)
