@@ -24,27 +24,29 @@ impl Feed {
     /// operators' token.
     pub(crate) fn new(from: Option<&str>, config: &Config) -> anyhow::Result<Self> {
         let events = &config.events;
-        let admin = |url: &str, wants_token: bool| {
-            let token = if wants_token { config.admin.operators_token() } else { Ok(None) };
-            let token = token.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))?;
-            anyhow::Ok(Some(Http::new(url, token.unwrap_or_default())))
+        let token = || {
+            let token = config.admin.operators_token();
+            token.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))
         };
+        let admin = |url: &str, token: Option<String>| Some(Http::new(url, token.unwrap_or_default()));
         let (is_open, address) = match events.enabled {
             true => (config.admin.enabled, &config.admin.address),
             false => (events.admin.enabled, &events.admin.address),
         };
         Ok(match from {
             Some(url) if url.starts_with("http://") => {
-                // To nobody else: it goes in the clear.
-                let wants_token =
-                    is_loopback(url) || url.trim_end_matches('/') == format!("http://{address}");
-                Self { admin: admin(url, events.enabled && wants_token)?, file: None, name: url.to_owned() }
+                // A server's operators' token goes to nobody else: it goes in the clear. A processor wants none, so
+                // it may lack there.
+                let is_ours = is_loopback(url) || url.trim_end_matches('/') == format!("http://{address}");
+                let token = if is_ours { token().unwrap_or_default() } else { None };
+                Self { admin: admin(url, token), file: None, name: url.to_owned() }
             }
             Some(file) => Self { admin: None, file: Some(file.into()), name: file.to_owned() },
             None => {
                 let url = format!("http://{address}");
                 let file = events.metrics_file.clone();
-                let admin = if is_open { admin(&url, events.enabled)? } else { None };
+                let token = if events.enabled { token()? } else { None };
+                let admin = is_open.then(|| admin(&url, token)).flatten();
                 let mut places = Vec::new();
                 places.extend(is_open.then_some(url));
                 places.extend(file.as_ref().map(|file| file.display().to_string()));
