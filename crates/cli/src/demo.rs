@@ -8,12 +8,13 @@ mod steps;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use clap::Args;
 use tokio::time::{Instant, timeout};
 
 use outcome::{Outcome, Step};
 use stage::Stage;
+
+use crate::json_file;
 
 /// A step that takes longer has failed.
 const STEP_TIMEOUT: Duration = Duration::from_secs(40);
@@ -33,7 +34,7 @@ pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let outcome = crate::block_on(walk(arguments.keep))?;
     outcome.print_figures();
     if let Some(file) = &arguments.json {
-        outcome.write(file).with_context(|| format!("{} cannot be written", file.display()))?;
+        json_file::write(file, &outcome)?;
     }
     Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -27,6 +27,7 @@ mod events;
 mod faults;
 mod healthcheck;
 mod http;
+mod json_file;
 mod listeners;
 mod open_files;
 mod opening;

@@ -1,7 +1,5 @@
 //! What the walk came to: steps and figures.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 /// The whole walk.
@@ -62,9 +60,5 @@ impl Outcome {
             let seed = seed.map_or(String::new(), |(_, value)| format!("{value:.0} {unit}"));
             println!("{name:<20} {value:>7.3} {unit}   {seed:>15}");
         }
-    }
-
-    pub(super) fn write(&self, file: &Path) -> anyhow::Result<()> {
-        Ok(std::fs::write(file, serde_json::to_vec_pretty(self)?)?)
     }
 }

@@ -22,7 +22,7 @@ use streamer_service::{
 };
 
 use super::{Flags, flags::is_given, load::usual_plan, processor};
-use crate::config::Events;
+use crate::{config::Events, json_file};
 use display::Display;
 use outcome::Outcome;
 use servers::{Named, Servers};
@@ -74,7 +74,7 @@ pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Resu
         outcome.error = Some(format!("{e:#}"));
     }
     // First, as the terminal may be gone.
-    let written = arguments.json.as_ref().map_or(Ok(()), |file| outcome.write(file));
+    let written = arguments.json.as_ref().map_or(Ok(()), |file| json_file::write(file, &outcome));
     let mut text = String::new();
     if !outcome.steps.is_empty() {
         text += &outcome.text();

@@ -2,7 +2,6 @@
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use streamer_events::random::{Random as _, SystemRandom};
@@ -12,6 +11,8 @@ use streamer_events_tools::load::{
 use streamer_service::telemetry;
 
 use super::{Flags, flags::is_given};
+
+use crate::json_file;
 
 /// Write realistic events into the outbox: people who sign up, plan activities, change them and join each other's.
 /// 10 take 5 s (and each is shown), 100 take 15 s, 1000 take 30 s, 10000 take 60 s, unless a pace is given; other numbers
@@ -120,8 +121,7 @@ pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let done = done?;
     print(&done);
     if let Some(file) = &arguments.json {
-        let json = serde_json::to_vec_pretty(&done)?;
-        std::fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))?;
+        json_file::write(file, &done)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
 use clap::Args;
 use streamer_events_tools::report::Report;
 use streamer_service::telemetry;
 
 use super::{Flags, feed::Feed};
+
+use crate::json_file;
 
 /// Print how long events take, stage by stage and type by type, beside the targets; of a pipeline that runs, or of one that
 /// has ended and left its metrics file.
@@ -34,8 +35,7 @@ pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let report = Report::of(crate::block_on(feed.figures())?);
     print!("{}", report.text());
     if let Some(file) = &arguments.json {
-        let json = serde_json::to_vec_pretty(&report)?;
-        std::fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))?;
+        json_file::write(file, &report)?;
     }
     Ok(if arguments.check && !report.is_met { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

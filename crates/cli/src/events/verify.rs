@@ -2,7 +2,6 @@
 
 use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use clap::Args;
 use streamer_events::{Moment, Registry};
 use streamer_events_tools::verify::{Counts, Error, Settings, Verified, verify};
@@ -11,7 +10,7 @@ use streamer_sink_mongodb::MongoSink;
 use tokio::time::Instant;
 
 use super::Flags;
-use crate::config::Events;
+use crate::{config::Events, json_file};
 
 /// Compare the outbox with the read models: every event applied, waiting for its document or in the dead letters; every
 /// document complete, with its event, its references and its counts. Exits with 1 if there is a difference. The same
@@ -41,8 +40,7 @@ pub(crate) fn command(arguments: &Arguments, registry: Registry) -> anyhow::Resu
     let verified = crate::block_on(verify_within(wait, arguments.since, &loaded.config.events, registry))?;
     print!("{}", table(&verified));
     if let Some(file) = &arguments.json {
-        let json = serde_json::to_vec_pretty(&verified)?;
-        std::fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))?;
+        json_file::write(file, &verified)?;
     }
     Ok(if verified.is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,11 +1,7 @@
 //! What the demonstration came to.
 
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, path::PathBuf};
 
-use anyhow::Context as _;
 use serde::Serialize;
 use streamer_events::latency::Stage;
 use streamer_events_tools::{load::Loaded, report::Report, verify::Verified};
@@ -111,11 +107,6 @@ impl Outcome {
             let _ = writeln!(text, "{}", step.row());
         }
         text
-    }
-
-    pub(super) fn write(&self, file: &Path) -> anyhow::Result<()> {
-        let json = serde_json::to_vec_pretty(self)?;
-        std::fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))
     }
 }
 
