@@ -10,9 +10,9 @@ use streamer_protocol::{
 
 use crate::{
     Failure,
-    engine::publish_one,
     run::{Run, too_large},
     store::{ArtifactId, NewArtifact, TopicKey},
+    topics,
 };
 
 /// A handler's view of the request that it runs. Cheap to clone.
@@ -136,7 +136,7 @@ impl Context {
         let topic = Topic::parse(topic).map_err(Failure::retry)?;
         let key = TopicKey::new(self.run.key.tenant.clone(), topic);
         let data = Json::of(data).map_err(Failure::retry)?;
-        match publish_one(&self.run.core, key, data).await {
+        match topics::publish_as_server(&self.run.core, key, data).await {
             Ok(published) => Ok(published),
             Err(error) if error.code == ErrorCode::PayloadTooLarge => {
                 Err(Failure::reject(error.message).code(error.code))

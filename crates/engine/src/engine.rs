@@ -27,7 +27,7 @@ use crate::{
         self, Cancelled, ConnectionFilter, ConnectionRecord, EntryBody, ErrorKind, GivenUp, Outcome, Page,
         PageQuery, Record, RequestFilter, RequestKey, SharedStore, Summary, TopicKey, Usage, WorkerId,
     },
-    topics::{self, Publication, Sourced, Topics},
+    topics::{self, Sourced, Topics},
     worker,
 };
 
@@ -315,7 +315,7 @@ impl Engine {
     /// Publishes a message as the server: to any topic but a request's. The answer comes once the message is as safe
     /// as the topic's history promises, and is on its way to all who follow.
     pub async fn publish(&self, key: &TopicKey, data: Json) -> Result<Published, ErrorBody> {
-        publish_one(&self.core, key.clone(), data).await
+        topics::publish_as_server(&self.core, key.clone(), data).await
     }
 
     /// Publishes messages of a source that may repeat itself, in their order: `None` for those that were published to
@@ -327,8 +327,7 @@ impl Engine {
         key: &TopicKey,
         messages: Vec<Sourced>,
     ) -> Result<Vec<Option<Published>>, ErrorBody> {
-        let messages = messages.into_iter().map(Into::into).collect();
-        publish(&self.core, Publication { key: key.clone(), messages }).await
+        topics::publish_from(&self.core, key.clone(), messages).await
     }
 
     /// The largest message that a topic takes, in bytes of its data.
@@ -415,23 +414,6 @@ fn page_refusal(core: &Core, e: &store::Error, cursor_at: &str) -> ErrorBody {
         ErrorKind::Invalid => unknown_cursor(cursor_at),
         _ => refusal(core, e),
     }
-}
-
-/// Publishes a message of nobody who repeats it.
-pub(crate) async fn publish_one(core: &Arc<Core>, key: TopicKey, data: Json) -> Result<Published, ErrorBody> {
-    let published = publish(core, Publication::of(key, data, None)).await?;
-    Ok(published.into_iter().next().flatten().expect("only a source's are dropped"))
-}
-
-async fn publish(core: &Arc<Core>, publication: Publication) -> Result<Vec<Option<Published>>, ErrorBody> {
-    if publication.key.topic.request().is_some() {
-        let message = "a request's topic carries its log, and nothing else";
-        return Err(ErrorBody::new(ErrorCode::Forbidden, message));
-    }
-    let publishing = Arc::clone(core);
-    // In a task of its own: the caller may go away at any moment, but what is kept must be told.
-    let publishing = core.spawn(async move { topics::publish_message(&publishing, publication).await });
-    publishing.await.unwrap_or_else(|_| Err(refusal(core, &ErrorKind::Closed.into())))
 }
 
 pub(crate) async fn find(core: &Core, key: &RequestKey) -> Result<Record, ErrorBody> {

@@ -44,7 +44,7 @@ pub(crate) use action::{presence, publish, subscribe, unsubscribe};
 pub(crate) use leave::{forget, keep_to_rights};
 pub(crate) use presence::present;
 pub use publish::Sourced;
-pub(crate) use publish::{Publication, publish as publish_message};
+pub(crate) use publish::{publish_as_server, publish_from};
 pub use rights::Rights;
 pub use settings::{HistoryRule, TopicSettings};
 

@@ -12,19 +12,19 @@ use super::{
 };
 use crate::{
     core::Core,
-    store::{MessageKey, NewMessage, Placed, SourcePosition, TopicKey},
+    store::{ErrorKind, MessageKey, NewMessage, Placed, SourcePosition, TopicKey},
 };
 
 /// Messages to publish, in their order.
-pub(crate) struct Publication {
+struct Publication {
     /// Where.
-    pub(crate) key: TopicKey,
+    key: TopicKey,
     /// What.
-    pub(crate) messages: Vec<Message>,
+    messages: Vec<Message>,
 }
 
 /// One of them.
-pub(crate) struct Message {
+struct Message {
     /// What.
     data: Json,
     /// Where it comes from, if from a source that may repeat itself.
@@ -54,20 +54,56 @@ impl From<Sourced> for Message {
 
 impl Publication {
     /// One message, which is repeated only with its key.
-    pub(crate) fn of(topic: TopicKey, data: Json, key: Option<MessageKey>) -> Self {
+    fn of(topic: TopicKey, data: Json, key: Option<MessageKey>) -> Self {
         Self { key: topic, messages: vec![Message { data, source: None, known_at: Vec::new(), key }] }
     }
 }
 
-/// Publishes a message, which is repeated only with its key. To be driven to its end, as below.
-pub(crate) async fn publish_one(
+/// Publishes a message as the server, to any topic but a request's, though nobody wait for it any more.
+pub(crate) async fn publish_as_server(
+    core: &Arc<Core>,
+    topic: TopicKey,
+    data: Json,
+) -> Result<Published, ErrorBody> {
+    apart(core, Publication::of(topic, data, None)).await.map(the_one)
+}
+
+/// As [`publish_as_server`], of messages that their source may have published before: `None` for those.
+pub(crate) async fn publish_from(
+    core: &Arc<Core>,
+    topic: TopicKey,
+    messages: Vec<Sourced>,
+) -> Result<Vec<Option<Published>>, ErrorBody> {
+    let messages = messages.into_iter().map(Into::into).collect();
+    apart(core, Publication { key: topic, messages }).await
+}
+
+/// In a task of its own: the caller may go away at any moment, but what is kept must be told.
+async fn apart(core: &Arc<Core>, publication: Publication) -> Result<Vec<Option<Published>>, ErrorBody> {
+    if publication.key.topic.request().is_some() {
+        let message = "a request's topic carries its log, and nothing else";
+        return Err(ErrorBody::new(ErrorCode::Forbidden, message));
+    }
+    let publishing = Arc::clone(core);
+    let publishing = core.spawn(async move { publish(&publishing, publication).await });
+    publishing.await.unwrap_or_else(|_| {
+        let correlation_id = core.random.uuid(core.clock.now()).to_string();
+        Err(core.refusal(&ErrorKind::Closed.into(), &correlation_id))
+    })
+}
+
+/// Publishes a client's message, which is repeated only with its key. To be driven to its end, as below.
+pub(super) async fn publish_one(
     core: &Arc<Core>,
     topic: TopicKey,
     data: Json,
     key: Option<MessageKey>,
 ) -> Result<Published, ErrorBody> {
-    let published = publish(core, Publication::of(topic, data, key)).await?;
-    Ok(published.into_iter().next().flatten().expect("only a source's are dropped"))
+    publish(core, Publication::of(topic, data, key)).await.map(the_one)
+}
+
+fn the_one(published: Vec<Option<Published>>) -> Published {
+    published.into_iter().next().flatten().expect("only a source's are dropped")
 }
 
 /// Publishes messages: the answer comes once they are as safe as their topic promises, and are on their way to all who
@@ -75,10 +111,7 @@ pub(crate) async fn publish_one(
 /// answered as they were then. After an error some may be published, the first ones.
 ///
 /// To be driven to its end: what was kept must also be told.
-pub(crate) async fn publish(
-    core: &Arc<Core>,
-    publication: Publication,
-) -> Result<Vec<Option<Published>>, ErrorBody> {
+async fn publish(core: &Arc<Core>, publication: Publication) -> Result<Vec<Option<Published>>, ErrorBody> {
     let Publication { key, messages } = publication;
     let settings = core.topics.settings();
     if messages.iter().any(|message| message.data.as_str().len() > settings.message_bytes_max) {
