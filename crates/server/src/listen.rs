@@ -106,16 +106,14 @@ impl Sockets {
     /// Waits for a place. Who only waits for a request makes room.
     async fn room(&self) -> OwnedSemaphorePermit {
         loop {
-            let free = Arc::clone(&self.places).acquire_owned();
-            if self.places.available_permits() > 0 {
-                return free.await.expect("never closed");
+            if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+                return permit;
             }
             let patience = match self.waiting.make_room() {
-                Room::Asked => ROOM_PATIENCE,
                 Room::In(left) => left,
-                Room::None => ROOM_PATIENCE,
+                Room::Asked | Room::None => ROOM_PATIENCE,
             };
-            if let Ok(permit) = timeout(patience, free).await {
+            if let Ok(permit) = timeout(patience, Arc::clone(&self.places).acquire_owned()).await {
                 return permit.expect("never closed");
             }
         }
@@ -198,7 +196,13 @@ async fn serve_socket(
         None => Stream::Plain(line),
         Some(handshakes) => {
             // Boxed, so that what is plain does not hold the room for it.
-            let shaking = Box::pin(async { handshakes.turn().await.shake(line).await });
+            let shaking = Box::pin(async {
+                // Until its turn it is we who keep it waiting.
+                let asked = socket.ask();
+                let turn = handshakes.turn().await;
+                drop(asked);
+                turn.shake(line).await
+            });
             let late = async {
                 stop.cancelled().await;
                 sleep(LAST_CALL).await;

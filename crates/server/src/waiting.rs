@@ -108,7 +108,7 @@ impl Socket {
         self.held.store(held, Ordering::Relaxed);
     }
 
-    /// It has been asked for something: it keeps its place until all of the answer is on its way.
+    /// It is our turn, as something was asked for: it keeps its place until all of the answer is on its way.
     pub(crate) fn ask(self: &Arc<Self>) -> Asked {
         self.leave();
         Asked(Arc::clone(self))
