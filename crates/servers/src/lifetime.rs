@@ -8,7 +8,8 @@ pub enum Lifetime {
     /// Never longer than the process that started it, however that ends (on Linux; elsewhere, if that is not killed).
     #[default]
     OfStarter,
-    /// Until it is dropped, or beyond the process if it is kept by then. One that is killed leaves it behind.
+    /// Until it is dropped, or beyond the process if it is kept by then. One that is killed, or ends without dropping, leaves
+    /// it behind.
     Keepable,
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, ffi};
 use streamer_engine::store::ArtifactId;
 use thiserror::Error;
 
@@ -77,12 +77,20 @@ fn copy_file(conn: &Connection, from: &Path, to: &Path) -> Result<(), BackupErro
         source: io::Error::new(io::ErrorKind::InvalidInput, "the name is not UTF-8"),
     })?;
     let copied = conn.execute("VACUUM INTO ?1", [name]);
-    copied.map_err(|e| match e.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::of_sqlite(from, e),
-        _ => OpenError::of_sqlite(to, e),
-    })?;
+    copied.map_err(|e| OpenError::of_sqlite(if is_of_reading(&e) { from } else { to }, e))?;
     begin_new_lives(to).map_err(|e| write_error(to, io::Error::other(e)))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(|e| write_error(to, e))
+}
+
+/// Whether it is the store that could not be read, not the copy that could not be written.
+fn is_of_reading(e: &rusqlite::Error) -> bool {
+    let code = e.sqlite_error().map(|e| e.extended_code);
+    let unreadable = [ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ];
+    code.is_some_and(|code| unreadable.contains(&code))
+        || matches!(
+            e.sqlite_error_code(),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::DatabaseBusy)
+        )
 }
 
 /// In the copy, every topic is in another life. What is published after this moment is not in the copy; if it were
