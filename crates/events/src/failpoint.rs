@@ -1,14 +1,14 @@
 //! Places where a test has the process die: one on either side of every durable step of an event's way.
 //!
-//! Without the feature `failpoints` nothing of it is compiled: [`before`] and [`after`] are empty, and
-//! [`around_models`] and [`around_sink`] give back what they are given.
+//! Without the feature `failpoints` nothing of it is compiled: [`around`] only calls, and [`around_models`] and
+//! [`around_sink`] give back what they are given.
 
 #[cfg(feature = "failpoints")]
 mod ports;
 
 use std::sync::Arc;
 
-pub use streamer_failpoint::{after, around, before};
+pub use streamer_failpoint::around;
 
 use crate::sink::{ReadModels, Sink};
 

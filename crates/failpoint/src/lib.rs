@@ -2,7 +2,7 @@
 //!
 //! Whoever has durable steps names them by [`steps!`] and comes to their places by [`before`] and [`after`]. Without the
 //! feature `failpoints` those are empty. With it, `arm` chooses one place, and the process dies at once when it comes
-//! there for the so-manieth time: no destructor runs, nothing is flushed, nothing is told.
+//! there for the time that it says: no destructor runs, nothing is flushed, nothing is told.
 
 /// A durable step, which is done as a whole or not at all, wherever its process dies.
 pub trait Durable: Copy + Send {

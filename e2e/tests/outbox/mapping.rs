@@ -3,26 +3,11 @@
 use serde_json::json;
 use streamer_e2e::patience::until;
 
-use super::bed::{Place, Told, id};
+use super::{
+    bed::{Place, Told, id},
+    work::MAPPINGS,
+};
 use crate::ORDERS;
-
-const MAPPINGS: &str = r#"
-[events.mappings.orders]
-event_type = "OrderPlaced"
-collection = "orders"
-fields = { total = "total", "customer.name" = "by.name" }
-
-[events.mappings.paid]
-event_type = "OrderPaid"
-collection = "orders"
-action = "set"
-fields = { paid = "amount" }
-
-[events.mappings.gone]
-event_type = "OrderRemoved"
-collection = "orders"
-action = "delete"
-"#;
 
 #[tokio::test]
 async fn a_mapping_makes_changes_and_removes_documents() {

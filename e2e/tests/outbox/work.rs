@@ -14,7 +14,7 @@ pub(crate) const MAPPINGS: &str = r#"
 [events.mappings.orders]
 event_type = "OrderPlaced"
 collection = "orders"
-fields = { total = "total" }
+fields = { total = "total", "customer.name" = "by.name" }
 
 [events.mappings.paid]
 event_type = "OrderPaid"
@@ -49,6 +49,7 @@ impl<'a> Work<'a> {
     pub(crate) async fn transaction(&self) {
         let first = self.next.fetch_add(NUMBERS, Ordering::Relaxed);
         let user = |n: u64| json!({ "email": format!("u{n}@example.com"), "username": format!("u{n}") });
+        let order = |total: u64| json!({ "total": total, "by": { "name": "Ada" } });
         let (joined, activity) = (json!({ "user_id": id(first + 1) }), first + 3);
         let early = json!({ "updates": { "profile.bio": "plays" } });
         let early = [Told("UserUpdated", first + 1, early), Told("UserCreated", first + 6, user(first + 6))];
@@ -61,8 +62,8 @@ impl<'a> Work<'a> {
             Told("ParticipantJoined", activity, joined.clone()),
             Told("ParticipantJoined", activity, joined),
             Told("OrderPaid", first + 4, json!({ "amount": 9 })),
-            Told("OrderPlaced", first + 4, json!({ "total": 9 })),
-            Told("OrderPlaced", first + 5, json!({ "total": 3 })),
+            Told("OrderPlaced", first + 4, order(9)),
+            Told("OrderPlaced", first + 5, order(3)),
             Told("OrderRemoved", first + 5, json!({})),
         ];
         self.place.commit(&events).await;
