@@ -11,10 +11,9 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args;
 use tokio::time::{Instant, timeout};
 
+use crate::json_file;
 use outcome::{Outcome, Step};
 use stage::Stage;
-
-use crate::json_file;
 
 /// A step that takes longer has failed.
 const STEP_TIMEOUT: Duration = Duration::from_secs(40);

@@ -11,7 +11,6 @@ use streamer_events_tools::load::{
 use streamer_service::telemetry;
 
 use super::{Flags, flags::is_given};
-
 use crate::json_file;
 
 /// Write realistic events into the outbox: people who sign up, plan activities, change them and join each other's.

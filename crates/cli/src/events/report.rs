@@ -7,7 +7,6 @@ use streamer_events_tools::report::Report;
 use streamer_service::telemetry;
 
 use super::{Flags, feed::Feed};
-
 use crate::json_file;
 
 /// Print how long events take, stage by stage and type by type, beside the targets; of a pipeline that runs, or of one that
