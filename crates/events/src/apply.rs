@@ -183,11 +183,10 @@ impl<'a> Subject<'a> {
 
     fn stored(mut self, group: &Group) -> Document {
         self.positions.set(group.partition.as_str(), group.last().to_string());
-        let mut document = Document::new().with(ID, &*group.id);
-        for (name, value) in self.body {
-            document.set(name, value);
-        }
-        document.with(POSITIONS, self.positions)
+        let id = (ID.to_owned(), Value::from(&*group.id));
+        let positions = (POSITIONS.to_owned(), Value::Document(self.positions));
+        // The body has neither of the two.
+        Document::of_unique(std::iter::once(id).chain(self.body).chain([positions]))
     }
 
     fn write(&mut self, write: &Placed, refused: &mut Vec<Refused>) {

@@ -42,6 +42,11 @@ impl Document {
         Self(Vec::new())
     }
 
+    /// Of fields whose names are all different.
+    pub(crate) fn of_unique(fields: impl Iterator<Item = (String, Value)>) -> Self {
+        Self(fields.collect())
+    }
+
     /// Whether it has no fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {

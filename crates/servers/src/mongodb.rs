@@ -54,7 +54,9 @@ impl Mongodb {
             path: java("java"),
             args: vec![
                 format!("-Xmx{heap_mb}m"),
-                "-XX:+UseSerialGC".into(),
+                // Short pauses: what is measured beside it should not be the collector.
+                "-XX:+UseG1GC".into(),
+                "-XX:MaxGCPauseMillis=10".into(),
                 "-cp".into(),
                 class_path,
                 "StandIn".into(),

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{TryStreamExt as _, future::try_join_all};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{RawBsonRef, RawDocumentBuf, doc};
 use streamer_events::{
     Batch,
     apply::{ID, Refusal},
@@ -18,14 +18,14 @@ use streamer_events::{
 };
 
 use crate::{
-    command::{self, Failed, Statement},
+    command::{self, Failed, Write},
     error::of_driver,
     sink::MongoSink,
 };
 use planned::{Planned, plan};
 
-/// So many documents are asked for at once.
-const READ_MAX: usize = 1000;
+/// So many documents are read and written together. While the server has one part, the next is made ready.
+const PART_MAX: usize = 250;
 
 /// How often a document may be changed by somebody else between its reading and its writing. That many times in turn is
 /// no coincidence any more.
@@ -55,13 +55,15 @@ impl MongoSink {
     async fn apply_groups(&self, groups: Vec<&Group>, refused: &mut Vec<RefusedWrite>) -> Result<()> {
         // What begins with an insert is most likely not there: it is not read unless that was wrong.
         let (begins, known): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| planned::begins(group));
-        let (of_begins, of_known) = futures_util::future::try_join(self.write(begins, None), async {
-            let stored = self.read(&known).await?;
-            self.write(known, Some(stored)).await
-        })
-        .await?;
+        let begins = parts(begins).into_iter().map(|part| self.write(part, None));
+        let known = parts(known).into_iter().map(|part| async {
+            let stored = self.read(&part).await?;
+            self.write(part, Some(stored)).await
+        });
+        let (begins, known) =
+            futures_util::future::try_join(try_join_all(begins), try_join_all(known)).await?;
         let mut again = Vec::new();
-        for written in [of_begins, of_known] {
+        for written in begins.into_iter().chain(known) {
             refused.extend(written.refused);
             again.extend(written.again);
         }
@@ -78,26 +80,23 @@ impl MongoSink {
     }
 
     /// The documents of the groups, as they are stored.
-    async fn read(&self, groups: &[&Group]) -> Result<HashMap<Key, Document>> {
+    async fn read(&self, groups: &[&Group]) -> Result<HashMap<Key, RawDocumentBuf>> {
         let mut by_collection: HashMap<&Arc<str>, Vec<&str>> = HashMap::new();
         for group in groups {
             by_collection.entry(&group.collection).or_default().push(&group.id);
         }
-        let reads = by_collection.into_iter().flat_map(|(collection, ids)| {
-            let parts: Vec<Vec<&str>> = ids.chunks(READ_MAX).map(<[_]>::to_vec).collect();
-            parts.into_iter().map(move |ids| self.read_some(collection, ids))
-        });
+        let reads = by_collection.into_iter().map(|(collection, ids)| self.read_some(collection, ids));
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    async fn read_some(&self, collection: &Arc<str>, ids: Vec<&str>) -> Result<Vec<(Key, Document)>> {
-        let documents = self.database.collection::<Document>(collection);
+    async fn read_some(&self, collection: &Arc<str>, ids: Vec<&str>) -> Result<Vec<(Key, RawDocumentBuf)>> {
+        let documents = self.database.collection::<RawDocumentBuf>(collection);
         let find = documents.find(doc! { ID: { "$in": ids } });
         let finding =
             async { find.await.map_err(of_driver)?.try_collect::<Vec<_>>().await.map_err(of_driver) };
         let found = self.within(finding).await?;
         let keyed = found.into_iter().filter_map(|document| {
-            let id = document.get(ID).and_then(Bson::as_str)?;
+            let id = document.get(ID).ok()?.and_then(RawBsonRef::as_str)?;
             Some(((Arc::clone(collection), Arc::from(id)), document))
         });
         Ok(keyed.collect())
@@ -108,28 +107,28 @@ impl MongoSink {
     async fn write<'a>(
         &self,
         groups: Vec<&'a Group>,
-        stored: Option<HashMap<Key, Document>>,
+        stored: Option<HashMap<Key, RawDocumentBuf>>,
     ) -> Result<Written<'a>> {
         let was_read = stored.is_some();
-        let mut stored = stored.unwrap_or_default();
+        let stored = stored.unwrap_or_default();
         let mut written = Written::default();
-        let mut by_collection: HashMap<&'a str, (Vec<&'a Group>, Vec<Statement>)> = HashMap::new();
+        let mut by_collection: HashMap<&'a str, (Vec<&'a Group>, Vec<Write>)> = HashMap::new();
         for group in groups {
             let key = (Arc::clone(&group.collection), Arc::clone(&group.id));
-            match plan(stored.remove(&key), group)? {
+            match plan(stored.get(&key).map(|stored| &**stored), group)? {
                 Planned::Nothing => {}
                 // Of a document that is there, something else may be refused.
                 Planned::Refused(_) if !was_read => written.again.push(group),
                 Planned::Refused(refused) => written.refused.extend(refused),
-                Planned::Write(statement) => {
-                    let (of, statements) = by_collection.entry(&group.collection).or_default();
+                Planned::Write(write) => {
+                    let (of, writes) = by_collection.entry(&group.collection).or_default();
                     of.push(group);
-                    statements.push(statement);
+                    writes.push(write);
                 }
             }
         }
-        let updates = by_collection.into_iter().map(|(collection, (groups, statements))| async move {
-            let failed = command::write(self, collection, statements).await?;
+        let updates = by_collection.into_iter().map(|(collection, (groups, writes))| async move {
+            let failed = command::write(self, collection, writes).await?;
             Ok::<_, Error>((groups, failed))
         });
         for (groups, failed) in try_join_all(updates).await? {
@@ -157,13 +156,13 @@ impl MongoSink {
         let mut begin = 0;
         for end in ends {
             let part = Group { writes: group.writes[..end].to_vec(), ..group.clone() };
-            let mut stored = self.read(&[&part]).await?;
+            let stored = self.read(&[&part]).await?;
             let key = (Arc::clone(&group.collection), Arc::clone(&group.id));
-            match plan(stored.remove(&key), &part)? {
+            match plan(stored.get(&key).map(|stored| &**stored), &part)? {
                 Planned::Nothing => {}
                 Planned::Refused(refused) => return Ok(refused),
-                Planned::Write(statement) => {
-                    match command::write(self, &group.collection, vec![statement]).await?.pop() {
+                Planned::Write(write) => {
+                    match command::write(self, &group.collection, vec![write]).await?.pop() {
                         None => {}
                         Some(failed) if failed.is_conflict() => {
                             return Err(Error::new(ErrorKind::Unavailable, "the document changes meanwhile"));
@@ -181,6 +180,12 @@ impl MongoSink {
         drop(last);
         Ok(Vec::new())
     }
+}
+
+/// What is done together, each of as few collections as possible.
+fn parts(mut groups: Vec<&Group>) -> Vec<Vec<&Group>> {
+    groups.sort_by_key(|group| &group.collection);
+    groups.chunks(PART_MAX).map(<[_]>::to_vec).collect()
 }
 
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! Writes in bulk: many statements in one command.
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, rawdoc};
 use streamer_events::{
     failpoint::{self, Step},
     sink::{Error, ErrorKind, Result},
@@ -16,18 +16,12 @@ pub(crate) const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024 - 16 * 1024;
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
 const COMMAND_STATEMENTS_MAX: usize = 1000;
 
-/// One document's.
-pub(crate) struct Statement {
-    pub(crate) write: Write,
-    /// How many bytes it has, without its query.
-    pub(crate) bytes: usize,
-}
-
+/// One document's statement.
 pub(crate) enum Write {
     /// Inserts a document; if it is there, that is a [conflict](Failed::is_conflict).
-    Insert(Document),
+    Insert(RawDocumentBuf),
     /// Replaces or changes the document that `query` finds, or else inserts it.
-    Upsert { query: Document, update: Document },
+    Upsert { query: RawDocumentBuf, update: RawDocumentBuf },
 }
 
 impl Write {
@@ -35,10 +29,10 @@ impl Write {
         matches!(self, Self::Insert(_))
     }
 
-    fn bson(self) -> Bson {
+    fn bytes(&self) -> usize {
         match self {
-            Self::Insert(document) => document.into(),
-            Self::Upsert { query, update } => doc! { "q": query, "u": update, "upsert": true }.into(),
+            Self::Insert(document) => document.as_bytes().len(),
+            Self::Upsert { query, update } => query.as_bytes().len() + update.as_bytes().len(),
         }
     }
 }
@@ -71,32 +65,22 @@ impl Failed {
     }
 }
 
-/// How many bytes a document has.
-pub(crate) fn bytes_of(document: &Document) -> Result<usize> {
-    document.to_vec().map(|bytes| bytes.len()).map_err(|e| Error::new(ErrorKind::Invalid, e.to_string()))
-}
-
 /// Does the statements, in any order, and returns those that failed.
-pub(crate) async fn write(
-    sink: &MongoSink,
-    collection: &str,
-    statements: Vec<Statement>,
-) -> Result<Vec<Failed>> {
+pub(crate) async fn write(sink: &MongoSink, collection: &str, writes: Vec<Write>) -> Result<Vec<Failed>> {
     let mut failed = Vec::new();
-    for part in parts(statements) {
-        let (places, writes): (Vec<usize>, Vec<Bson>) = part.statements.into_iter().unzip();
-        let (command, field) = if part.inserts { ("insert", "documents") } else { ("update", "updates") };
-        let command = doc! {
-            command: collection,
-            field: writes,
-            "ordered": false,
-            "writeConcern": { "w": "majority" },
+    for part in parts(writes) {
+        let (mut command, field) = match part.inserts {
+            true => (rawdoc! { "insert": collection }, cstr!("documents")),
+            false => (rawdoc! { "update": collection }, cstr!("updates")),
         };
+        command.append(field, part.statements);
+        command.append(cstr!("ordered"), false);
+        command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
         // Each command has its time: a batch of many is not late because it is large.
-        let running = sink.within(async { sink.database.run_command(command).await.map_err(of_driver) });
+        let running = sink.within(async { sink.database.run_raw_command(command).await.map_err(of_driver) });
         let reply = failpoint::around(Step::Update, running).await?;
         for mut error in read(&reply)? {
-            error.at = *places.get(error.at).ok_or_else(unsent)?;
+            error.at = *part.places.get(error.at).ok_or_else(unsent)?;
             failed.push(error);
         }
     }
@@ -107,28 +91,42 @@ fn unsent() -> Error {
     Error::new(ErrorKind::Corrupt, "an error of a statement that was not sent")
 }
 
-/// What one command takes: statements of one kind, each with its place among all.
+/// What one command takes: statements of one kind, and their places among all.
 struct Part {
     inserts: bool,
     bytes: usize,
-    statements: Vec<(usize, Bson)>,
+    places: Vec<usize>,
+    statements: RawArrayBuf,
 }
 
-fn parts(statements: Vec<Statement>) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    for (place, Statement { write, bytes }) in statements.into_iter().enumerate() {
-        let inserts = write.is_insert();
-        let newest = parts.iter_mut().rev().find(|part| part.inserts == inserts);
-        let fits = |part: &&mut Part| {
-            part.statements.len() < COMMAND_STATEMENTS_MAX && part.bytes + bytes <= COMMAND_BYTES_MAX
-        };
-        match newest.filter(fits) {
-            Some(part) => {
-                part.bytes += bytes;
-                part.statements.push((place, write.bson()));
+impl Part {
+    fn takes(&self, write: &Write) -> bool {
+        self.places.is_empty()
+            || self.places.len() < COMMAND_STATEMENTS_MAX && self.bytes + write.bytes() <= COMMAND_BYTES_MAX
+    }
+
+    fn push(&mut self, place: usize, write: Write) {
+        self.bytes += write.bytes();
+        self.places.push(place);
+        match write {
+            Write::Insert(document) => self.statements.push(document),
+            Write::Upsert { query, update } => {
+                self.statements.push(rawdoc! { "q": query, "u": update, "upsert": true });
             }
-            None => parts.push(Part { inserts, bytes, statements: vec![(place, write.bson())] }),
         }
+    }
+}
+
+fn parts(writes: Vec<Write>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (place, write) in writes.into_iter().enumerate() {
+        let inserts = write.is_insert();
+        let newest = parts.iter().rposition(|part| part.inserts == inserts);
+        let at = newest.filter(|newest| parts[*newest].takes(&write)).unwrap_or_else(|| {
+            parts.push(Part { inserts, bytes: 0, places: Vec::new(), statements: RawArrayBuf::new() });
+            parts.len() - 1
+        });
+        parts[at].push(place, write);
     }
     parts
 }
@@ -171,31 +169,35 @@ fn index_of(error: &Document, message: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use mongodb::bson::doc;
+
     use super::*;
+
+    /// An insert of so many bytes.
+    fn insert(bytes: usize) -> Write {
+        let (empty, full) = (rawdoc! { "text": "" }, |text: String| rawdoc! { "text": text });
+        Write::Insert(full("x".repeat(bytes - empty.as_bytes().len())))
+    }
 
     #[test]
     fn commands_are_bounded_by_statements_and_by_bytes() {
-        let sizes = |statements: Vec<usize>| -> Vec<usize> {
-            let statement = |bytes| Statement { write: Write::Insert(Document::new()), bytes };
-            parts(statements.into_iter().map(statement).collect())
-                .iter()
-                .map(|p| p.statements.len())
-                .collect()
+        let sizes = |sizes: Vec<usize>| -> Vec<usize> {
+            parts(sizes.into_iter().map(insert).collect()).iter().map(|part| part.places.len()).collect()
         };
-        assert_eq!(sizes(vec![1; 2500]), [1000, 1000, 500]);
+        assert_eq!(sizes(vec![20; 2500]), [1000, 1000, 500]);
         let (half, all) = (COMMAND_BYTES_MAX / 2, DOCUMENT_BYTES_MAX);
-        assert_eq!(sizes(vec![half, half, 1, all, 1]), [2, 1, 1, 1]);
+        assert_eq!(sizes(vec![half, half, 20, all, 20]), [2, 1, 1, 1]);
         assert_eq!(sizes(vec![]), Vec::<usize>::new());
     }
 
     #[test]
     fn commands_are_of_one_kind_and_know_whose_statements_they_have() {
-        let upsert = || Write::Upsert { query: Document::new(), update: Document::new() };
-        let writes = [Write::Insert(Document::new()), upsert(), Write::Insert(Document::new()), upsert()];
-        let parts = parts(writes.into_iter().map(|write| Statement { write, bytes: 1 }).collect());
-        let places = |part: &Part| part.statements.iter().map(|(place, _)| *place).collect::<Vec<_>>();
-        let told: Vec<_> = parts.iter().map(|part| (part.inserts, places(part))).collect();
+        let upsert = || Write::Upsert { query: rawdoc! { "_id": 1 }, update: rawdoc! { "a": 1 } };
+        let parts = parts(vec![insert(20), upsert(), insert(21), upsert()]);
+        let told: Vec<_> = parts.iter().map(|part| (part.inserts, part.places.clone())).collect();
         assert_eq!(told, [(true, vec![0, 2]), (false, vec![1, 3])]);
+        let lengths: Vec<_> = parts.iter().map(|part| (&*part.statements).into_iter().count()).collect();
+        assert_eq!(lengths, [2, 2]);
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, doc, rawdoc};
 use streamer_events::{
     EventId, Partition, Position,
     sink::{Adopted, Error, ErrorKind, Ledger, Result},
 };
 
 use crate::{
-    command::{self, Statement, Write},
+    command::{self, Write},
     error::of_driver,
     sink::{LEDGER, MongoSink, SOURCE},
 };
@@ -34,9 +34,12 @@ impl Ledger for MongoSink {
     }
 
     async fn adopt(&self, adopted: &Adopted) -> Result<()> {
-        let snapshot = adopted.snapshot.map(|pass| i32::try_from(pass).unwrap_or(i32::MAX));
-        let source = doc! { "_id": "source", "epoch": adopted.epoch.to_string(), "snapshot": snapshot };
-        self.keep(SOURCE, vec![source]).await
+        let snapshot = adopted
+            .snapshot
+            .map_or(RawBson::Null, |pass| RawBson::Int32(i32::try_from(pass).unwrap_or(i32::MAX)));
+        let id = "source";
+        let source = rawdoc! { "_id": id, "epoch": adopted.epoch.to_string(), "snapshot": snapshot };
+        self.keep(SOURCE, vec![(id.to_owned(), source)]).await
     }
 
     async fn record(&self, events: &[(EventId, Position)]) -> Result<()> {
@@ -74,19 +77,16 @@ impl Ledger for MongoSink {
 }
 
 impl MongoSink {
-    /// Replaces documents by their `_id`, or inserts them.
-    async fn keep(&self, collection: &str, documents: Vec<Document>) -> Result<()> {
+    /// Replaces documents by their ids, or inserts them.
+    async fn keep(&self, collection: &str, documents: Vec<(String, RawDocumentBuf)>) -> Result<()> {
         if documents.is_empty() {
             return Ok(());
         }
-        let statements = documents
+        let writes = documents
             .into_iter()
-            .map(|update| {
-                let query = doc! { "_id": update.get("_id").cloned() };
-                Ok(Statement { bytes: command::bytes_of(&update)?, write: Write::Upsert { query, update } })
-            })
-            .collect::<Result<_>>()?;
-        let failed = command::write(self, collection, statements).await?;
+            .map(|(id, update)| Write::Upsert { query: rawdoc! { "_id": id }, update })
+            .collect();
+        let failed = command::write(self, collection, writes).await?;
         match failed.first() {
             None => Ok(()),
             // Two who insert the same at once: one of them is told so, and may try again.
@@ -95,20 +95,18 @@ impl MongoSink {
     }
 }
 
-fn recorded(partition: &Partition, events: &[&(EventId, Position)]) -> Document {
+/// A document of the ledger, with its id.
+fn recorded(partition: &Partition, events: &[&(EventId, Position)]) -> (String, RawDocumentBuf) {
     let offset =
         |event: Option<&&(EventId, Position)>| event.map(|(_, at)| at.offset.to_string()).unwrap_or_default();
-    let ends = (offset(events.first()), offset(events.last()));
-    let list: Vec<Bson> = events
-        .iter()
-        .map(|(id, at)| doc! { "id": id.as_str(), "at": at.offset.to_string() }.into())
-        .collect();
-    doc! {
-        // Recorded again with the same bounds, it is the same.
-        "_id": format!("{partition}@{}..{}", ends.0, ends.1),
-        "partition": partition.as_str(),
-        "events": list,
+    // Recorded again with the same bounds, it is the same.
+    let id = format!("{partition}@{}..{}", offset(events.first()), offset(events.last()));
+    let mut list = RawArrayBuf::new();
+    for (event, at) in events {
+        list.push(rawdoc! { "id": event.as_str(), "at": at.offset.to_string() });
     }
+    let document = rawdoc! { "_id": id.as_str(), "partition": partition.as_str(), "events": list };
+    (id, document)
 }
 
 fn read(document: &Document, wanted: &HashSet<&str>, recalled: &mut Vec<(EventId, Position)>) -> Result<()> {

@@ -2,14 +2,16 @@
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use mongodb::bson::{Document, deserialize_from_document, doc, serialize_to_document};
+use mongodb::bson::{
+    self, Document, RawDocumentBuf, deserialize_from_document, doc, rawdoc, serialize_to_document,
+};
 use streamer_events::{
     DeadLetter,
     sink::{DeadLetters, Error, ErrorKind, Result},
 };
 
 use crate::{
-    command::{self, Statement, Write},
+    command::{self, Write},
     error::of_driver,
     sink::{DEAD_LETTERS, MongoSink},
 };
@@ -20,19 +22,15 @@ impl DeadLetters for MongoSink {
         if letters.is_empty() {
             return Ok(());
         }
-        let statements = letters
+        let writes = letters
             .iter()
             .map(|letter| {
-                let mut fields =
-                    serialize_to_document(letter).map_err(|e| Error::new(ErrorKind::Invalid, e))?;
-                fields.remove("id");
-                let bytes = command::bytes_of(&fields)?;
-                let update = doc! { "$setOnInsert": fields };
-                let query = doc! { "_id": letter.id.as_str() };
-                Ok(Statement { write: Write::Upsert { query, update }, bytes })
+                let fields = written(letter).map_err(|e| Error::new(ErrorKind::Invalid, e))?;
+                let update = rawdoc! { "$setOnInsert": fields };
+                Ok(Write::Upsert { query: rawdoc! { "_id": letter.id.as_str() }, update })
             })
             .collect::<Result<_>>()?;
-        let failed = command::write(self, DEAD_LETTERS, statements).await?;
+        let failed = command::write(self, DEAD_LETTERS, writes).await?;
         match failed.into_iter().find(|failed| !failed.is_duplicate()) {
             None => Ok(()),
             Some(failed) => Err(Error::new(ErrorKind::Unavailable, failed.message)),
@@ -62,6 +60,12 @@ impl DeadLetters for MongoSink {
         let letters = self.database.collection::<Document>(DEAD_LETTERS);
         self.within(async { letters.count_documents(doc! {}).await.map_err(of_driver) }).await
     }
+}
+
+fn written(letter: &DeadLetter) -> bson::error::Result<RawDocumentBuf> {
+    let mut fields = serialize_to_document(letter)?;
+    fields.remove("id");
+    RawDocumentBuf::try_from(&fields)
 }
 
 fn read(mut document: Document) -> Result<DeadLetter> {

@@ -56,7 +56,9 @@ impl Looked {
 #[async_trait]
 impl Documents for Looked {
     async fn document(&self, collection: &str, id: &str) -> Option<Document> {
-        self.bson(collection, id).await.map(|document| from_bson(document, &mut Vec::new()))
+        let found = self.bson(collection, id).await?;
+        let raw = bson::RawDocumentBuf::try_from(&found).expect("is a document");
+        Some(from_bson(&raw, &mut Vec::new()).expect("is read"))
     }
 }
 

@@ -55,3 +55,15 @@ async fn what_makes_a_document_too_large_is_refused_and_nothing_else() {
     assert!(!b.contains_key("more"));
     assert!(sink.bson("large", "c").await.is_some() && sink.bson("large", "a").await.is_none());
 }
+
+#[tokio::test]
+async fn a_name_that_cannot_be_written_is_refused_and_nothing_else() {
+    let Some(sink) = open().await else { return };
+    let write = |id: &str, name: &str| Write::on("names", id).set("inside", Document::new().with(name, 1));
+    let batch =
+        batch(vec![(1, vec![write("a", "n\0ul"), write("b", "fine")]), (2, vec![write("a", "fine")])]);
+    let refused = sink.apply(&batch).await.expect("answers");
+    let told: Vec<_> = refused.iter().map(|r| (&*r.id, r.author.event.as_str())).collect();
+    assert_eq!(told, [("a", "e0-1")]);
+    assert!(matches!(&refused[0].refusal, Refusal::Invalid(_)), "{:?}", refused[0].refusal);
+}

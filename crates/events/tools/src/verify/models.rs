@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Cursor, Database,
-    bson::{Bson, Document as Bsons, doc},
+    bson::{Bson, Document as Bsons, RawBsonRef, RawDocumentBuf, doc},
 };
 use streamer_events::{
     Document, EventId, Position,
@@ -24,7 +24,7 @@ pub(super) struct Models<'a> {
 
 /// Documents, one by one.
 pub(super) struct Stream {
-    cursor: Cursor<Bsons>,
+    cursor: Cursor<RawDocumentBuf>,
     timeout: Duration,
 }
 
@@ -32,15 +32,16 @@ impl Stream {
     /// The next, with its id.
     pub(super) async fn next(&mut self) -> Result<Option<(String, Document)>, Error> {
         let next = within(self.timeout, self.cursor.try_next()).await?;
-        Ok(next.map(|found| {
-            let id = match found.get(ID) {
-                Some(Bson::String(id)) => id.clone(),
+        let read = |found: RawDocumentBuf| -> mongodb::error::Result<_> {
+            let id = match found.get(ID)? {
+                Some(RawBsonRef::String(id)) => id.to_owned(),
                 // Nobody of ours wrote it.
-                Some(other) => other.to_string(),
+                Some(other) => Bson::try_from(other)?.to_string(),
                 None => String::new(),
             };
-            (id, from_bson(found, &mut Vec::new()))
-        }))
+            Ok((id, from_bson(&found, &mut Vec::new())?))
+        };
+        Ok(next.map(read).transpose()?)
     }
 }
 
@@ -112,7 +113,7 @@ impl<'a> Models<'a> {
 
     /// All documents, by their ids.
     pub(super) async fn all(&self, collection: &str) -> Result<Stream, Error> {
-        let documents = self.database().collection::<Bsons>(collection);
+        let documents = self.database().collection::<RawDocumentBuf>(collection);
         let find = documents.find(doc! {}).sort(doc! { ID: 1 }).batch_size(self.batch);
         let cursor = within(self.timeout, async { find.await }).await?;
         Ok(Stream { cursor, timeout: self.timeout })
@@ -160,7 +161,7 @@ impl<'a> Models<'a> {
     }
 
     async fn find(&self, collection: &str, filter: Bsons, shown: Option<Bsons>) -> Result<Stream, Error> {
-        let documents = self.database().collection::<Bsons>(collection);
+        let documents = self.database().collection::<RawDocumentBuf>(collection);
         let mut find = documents.find(filter).batch_size(self.batch);
         if let Some(shown) = shown {
             find = find.projection(shown);

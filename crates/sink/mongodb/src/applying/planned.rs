@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{RawDocument, RawDocumentBuf, cstr, rawdoc};
 use streamer_events::{
-    Edit,
-    apply::{Applied, ID, POSITIONS, Refusal, apply},
+    Document, Edit,
+    apply::{Applied, POSITIONS, Refusal, apply},
     batch::Group,
-    sink::{RefusedWrite, Result},
+    sink::{Error, ErrorKind, RefusedWrite, Result},
 };
 
 use crate::{
-    command::{DOCUMENT_BYTES_MAX, Statement, Write, bytes_of},
+    command::{DOCUMENT_BYTES_MAX, Write},
     documents::{Opaque, from_bson, to_bson},
 };
 
@@ -19,7 +19,7 @@ pub(super) enum Planned {
     /// It was applied before.
     Nothing,
     Refused(Vec<RefusedWrite>),
-    Write(Statement),
+    Write(Write),
 }
 
 /// Whether the document is most likely not there yet.
@@ -31,52 +31,62 @@ pub(super) fn begins(group: &Group) -> bool {
 }
 
 /// Applies the group to the document as it is stored, if it is.
-pub(super) fn plan(stored: Option<Document>, group: &Group) -> Result<Planned> {
-    let condition = stored.as_ref().map(|stored| match stored.get(POSITIONS) {
-        Some(positions) => doc! { ID: &*group.id, POSITIONS: positions.clone() },
-        None => doc! { ID: &*group.id, POSITIONS: { "$exists": false } },
-    });
-    let (applied, opaque) = documents(stored.clone(), group);
+pub(super) fn plan(stored: Option<&RawDocument>, group: &Group) -> Result<Planned> {
+    let (applied, opaque) = applied(stored, group)?;
     match applied {
         Applied::Known => Ok(Planned::Nothing),
         Applied::Refused(refused) => {
             let refused = refused.into_iter().map(|write| of_group(group, write.author, write.refusal));
             Ok(Planned::Refused(refused.collect()))
         }
-        Applied::Document(document) => {
-            let whole = to_bson(document, &opaque);
-            let bytes = bytes_of(&whole)?;
-            if bytes > DOCUMENT_BYTES_MAX {
-                return too_large(stored, group);
+        Applied::Document(document) => match (storable(&document, &opaque), stored) {
+            (Err(_), _) => unstorable(stored, group),
+            (Ok(update), Some(stored)) => {
+                Ok(Planned::Write(Write::Upsert { query: still(stored, group)?, update }))
             }
-            let write = match condition {
-                Some(query) => Write::Upsert { query, update: whole },
-                // 11000 says that the document is there.
-                None => Write::Insert(whole),
-            };
-            Ok(Planned::Write(Statement { write, bytes }))
-        }
+            // 11000 says that the document is there.
+            (Ok(document), None) => Ok(Planned::Write(Write::Insert(document))),
+        },
     }
 }
 
-/// The document afterwards is in the core's form, with what it has no kind for beside it.
-fn documents(stored: Option<Document>, group: &Group) -> (Applied, Opaque) {
-    let mut opaque = Opaque::new();
-    let stored = stored.map(|stored| from_bson(stored, &mut opaque));
-    (apply(stored, group), opaque)
+/// Asks for the document as it was read.
+fn still(stored: &RawDocument, group: &Group) -> Result<RawDocumentBuf> {
+    let mut query = rawdoc! { "_id": &*group.id };
+    match stored.get(POSITIONS).map_err(corrupt)? {
+        Some(positions) => query.append(cstr!("pos"), positions),
+        None => query.append(cstr!("pos"), rawdoc! { "$exists": false }),
+    }
+    Ok(query)
 }
 
-/// Finds the writes that make the document too large: each after those before it.
-fn too_large(stored: Option<Document>, group: &Group) -> Result<Planned> {
+/// The document afterwards is in the core's form, with what it has no kind for beside it.
+fn applied(stored: Option<&RawDocument>, group: &Group) -> Result<(Applied, Opaque)> {
+    let mut opaque = Opaque::new();
+    let stored = stored.map(|stored| from_bson(stored, &mut opaque)).transpose().map_err(corrupt)?;
+    Ok((apply(stored, group), opaque))
+}
+
+/// The document as it is stored, if the database takes such a one at all.
+fn storable(document: &Document, opaque: &Opaque) -> std::result::Result<RawDocumentBuf, Refusal> {
+    let raw = to_bson(document, opaque).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    match raw.as_bytes().len() > DOCUMENT_BYTES_MAX {
+        true => Err(Refusal::TooLarge),
+        false => Ok(raw),
+    }
+}
+
+/// Finds the writes after which the document cannot be stored: each after those before it.
+fn unstorable(stored: Option<&RawDocument>, group: &Group) -> Result<Planned> {
     let mut part = Group { writes: Vec::new(), ..group.clone() };
     let mut refused = Vec::new();
     for write in &group.writes {
         part.writes.push(write.clone());
-        if let (Applied::Document(document), opaque) = documents(stored.clone(), &part)
-            && bytes_of(&to_bson(document, &opaque))? > DOCUMENT_BYTES_MAX
+        if let (Applied::Document(document), opaque) = applied(stored, &part)?
+            && let Err(refusal) = storable(&document, &opaque)
         {
             part.void.push(write.author.clone());
-            refused.push(of_group(group, write.author.clone(), Refusal::TooLarge));
+            refused.push(of_group(group, write.author.clone(), refusal));
         }
     }
     Ok(Planned::Refused(refused))
@@ -84,4 +94,8 @@ fn too_large(stored: Option<Document>, group: &Group) -> Result<Planned> {
 
 fn of_group(group: &Group, author: streamer_events::batch::Author, refusal: Refusal) -> RefusedWrite {
     RefusedWrite { author, collection: Arc::clone(&group.collection), id: Arc::clone(&group.id), refusal }
+}
+
+fn corrupt(e: mongodb::bson::error::Error) -> Error {
+    Error::new(ErrorKind::Corrupt, e)
 }
