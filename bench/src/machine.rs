@@ -89,6 +89,18 @@ fn status(pid: u32, name: &str) -> Result<u64> {
     Ok(kib.trim().parse::<u64>()? * 1024)
 }
 
+/// More than any server takes.
+const TOUCHED_BYTES: usize = 256 * 1024 * 1024;
+
+/// Uses memory, so that who comes next finds it at hand. A virtual machine gets its memory from its host when it first
+/// uses it, and may give back what lies idle: whoever came first would pay for it, and the next would not.
+pub(crate) fn touch_memory() {
+    const PAGE_BYTES: usize = 4096;
+    let mut memory = vec![0_u8; TOUCHED_BYTES];
+    memory.chunks_mut(PAGE_BYTES).for_each(|page| page[0] = 1);
+    std::hint::black_box(memory);
+}
+
 /// Counts latencies, in whatever unit, to three digits. Longer than a minute of nanoseconds counts as that.
 pub(crate) fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are possible")

@@ -165,6 +165,9 @@ enum Role {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Use much memory, and give it back
+    #[command(hide = true)]
+    Touch,
     /// Read rows of an outbox, and say how that went
     #[command(hide = true)]
     Read {
@@ -223,6 +226,10 @@ fn obey() -> Result<()> {
             let (program, arguments) = command.split_first().context("a command names its program")?;
             let failed = std::process::Command::new(program).args(arguments).exec();
             Err(failed).with_context(|| format!("{program} cannot be started"))
+        }
+        Some(Role::Touch) => {
+            machine::touch_memory();
+            Ok(())
         }
         Some(Role::Read { side, port, database, rows }) => {
             let settings = outbox::settings(*port, database);

@@ -59,6 +59,7 @@ impl Server {
     /// Starts what says its address in its first line; its errors go to a file in `folder`.
     pub(crate) fn spawn(side: Side, mut command: Command, folder: &Path) -> Result<Self> {
         let log = File::create(folder.join("log"))?;
+        output(&["touch"])?;
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("it is piped")?).read_line(&mut line)?;
