@@ -162,18 +162,18 @@ pub(super) fn full(core: &Core) -> ErrorBody {
     core.overloaded("the topics keep as much as they may: try again later")
 }
 
-/// With so many followers, what is published in the same moment is awaited, to go together: that takes less time than
-/// one more write for each.
+/// What is published in the same moment is awaited, to go together: that takes less time than one more write for each
+/// follower. It is awaited once, and once more for every so many of them.
 const MANY: usize = 128;
 
 /// For so long, for each of them: little of what a write takes. Those who publish as their messages arrive have only
 /// now heard of the last volley's end, and what they send then would miss the next one by a hair.
 const GATHERED_FOR_EACH: Duration = Duration::from_nanos(20);
 
-/// Lets all that can go on now go on, once for a few followers, and with more of them for longer.
+/// Lets all that can go on now go on.
 async fn gather(followers: usize) {
     let (begun, patience) = (Instant::now(), GATHERED_FOR_EACH.saturating_mul(followers as u32));
-    for _ in 0..followers / MANY {
+    for _ in 0..=followers / MANY {
         tokio::task::yield_now().await;
         if begun.elapsed() >= patience {
             break;

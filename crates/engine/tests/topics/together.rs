@@ -98,8 +98,8 @@ async fn what_is_published_meanwhile_goes_together_within_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_many_followers_what_comes_in_one_moment_goes_together() {
-    for (followers, volleys) in [(1, &[1, 1][..]), (300, &[2])] {
+async fn what_comes_in_one_moment_goes_together() {
+    for followers in [1, 300] {
         let (node, held) = with_pushes_held(|_| {});
         held.may.add_permits(10);
         let mut clients = Vec::new();
@@ -115,7 +115,7 @@ async fn with_many_followers_what_comes_in_one_moment_goes_together() {
         for published in soon("the answers", join_all([publish(1), publish(2)])).await {
             published.expect("no panic").expect("published");
         }
-        assert_eq!(*held.volleys.lock(), volleys, "{followers} followers");
+        assert_eq!(*held.volleys.lock(), [2], "{followers} followers");
         assert_eq!(clients[0].events_until(json!(2)).await, [(1, json!(1)), (2, json!(2))]);
     }
 }
