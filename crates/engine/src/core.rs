@@ -84,8 +84,8 @@ impl Core {
     where
         Trying: Future<Output = store::Result<T>> + Send,
     {
-        let passes = |kind, failures| {
-            ErrorKind::is_used_up(kind) || ErrorKind::is_transient(kind) && failures <= STORE_RETRIES
+        let passes = |kind: ErrorKind, failures| {
+            kind == ErrorKind::NoSpace || kind.is_transient() && failures <= STORE_RETRIES
         };
         self.try_again(call, passes).await
     }

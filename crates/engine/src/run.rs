@@ -354,7 +354,8 @@ impl Run {
         if planted::is(Bug::PushBeforePersist) {
             core.publish(&self.key, entries.clone()).await;
         }
-        match core.outwait(|| core.store.append(lease, &entries, checkpoint.as_ref())).await {
+        let quota = &core.settings.quota;
+        match core.outwait(|| core.store.append(lease, &entries, checkpoint.as_ref(), quota)).await {
             Ok(cancel_asked) => {
                 journal.last_seq += entries.len() as u64;
                 journal.chunks += count;
@@ -364,6 +365,15 @@ impl Run {
                     self.interrupt(Interruption::Cancelled);
                 }
                 self.check()
+            }
+            Err(e) if e.kind() == ErrorKind::Full => {
+                // Nothing of it was done, and progress always has room.
+                if let Some(LogEntry { body: EntryBody::Progress(progress), .. }) = entries.into_iter().next()
+                {
+                    self.shown.lock().put_back(progress);
+                    self.reported.notify_one();
+                }
+                Err(no_room())
             }
             Err(e) => {
                 self.abandon(journal, &e);
@@ -403,7 +413,8 @@ impl Run {
         }
         let core = &self.core;
         let entry = LogEntry { seq, at: core.clock.now(), body: EntryBody::Progress(progress) };
-        match core.outwait(|| core.store.append(lease, std::slice::from_ref(&entry), None)).await {
+        let (entries, quota) = (std::slice::from_ref(&entry), &core.settings.quota);
+        match core.outwait(|| core.store.append(lease, entries, None, quota)).await {
             Ok(_) => core.publish(&self.key, vec![entry]).await,
             Err(e) if e.kind() == ErrorKind::LeaseLost => self.interrupt(Interruption::LeaseLost),
             Err(e) => warn!(error = %e, "a request's last progress could not be written"),
@@ -414,6 +425,12 @@ impl Run {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.lease.get()
     }
+}
+
+/// What a handler is told whose tenant keeps as much as it may, or all tenants together do.
+pub(crate) fn no_room() -> Failure {
+    Failure::reject("as many bytes are stored as may be: there is no room for what this request hands out")
+        .code(streamer_protocol::ErrorCode::Overloaded)
 }
 
 pub(crate) fn too_large(what: &str, bytes_max: u64) -> Failure {
