@@ -435,6 +435,7 @@ impl Config {
             path_prefixes: listen.path_prefixes.clone(),
             trusted_proxies: listen.trusted_proxies.iter().filter_map(|text| parse_network(text)).collect(),
             address_connections_per_minute: listen.address_connections_per_minute,
+            address_refusals_per_minute: listen.address_refusals_per_minute,
             addresses_max: listen.addresses_max,
             connections_max: connections.connections_max,
             tenant_connections_max: connections.tenant_connections_max,

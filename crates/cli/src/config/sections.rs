@@ -27,7 +27,10 @@ pub(crate) struct Listen {
     /// How many connections one client address (of IPv6: one /64 network) may ask for in a minute, and at once after
     /// a quiet minute; more are answered 429. 0: any number. Behind a proxy, name it in trusted_proxies.
     pub(crate) address_connections_per_minute: u32,
-    /// For how many addresses that is counted at once.
+    /// How many calls over HTTP of one client address may be refused for their tokens in a minute, and at once after a
+    /// quiet minute; more are answered 429, and good tokens are let in all the same. 0: any number.
+    pub(crate) address_refusals_per_minute: u32,
+    /// For how many addresses each of these is counted at once.
     pub(crate) addresses_max: usize,
     /// The server's certificate, followed by those that lead to its issuer, in PEM. With it the doors speak TLS (https
     /// and wss), and nothing in the clear.
@@ -53,6 +56,7 @@ impl Default for Listen {
             head_timeout_s: Seconds(server.head_timeout.as_secs()),
             sockets_max: server.sockets_max,
             address_connections_per_minute: server.address_connections_per_minute,
+            address_refusals_per_minute: server.address_refusals_per_minute,
             addresses_max: server.addresses_max,
             tls_certificate_file: None,
             tls_key_file: None,
