@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     handlers::Begun,
     live::{Listener, Live},
+    places::Places,
     random::Random,
     renewal::Renewal,
     run::Run,
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) live: Live,
     pub(crate) topics: Topics,
     pub(crate) running: Running,
+    /// Of what is stored and runs.
+    pub(crate) places: Arc<Places>,
     pub(crate) begun: Begun,
     pub(crate) renewal: Renewal,
     /// Rung when there may be something to claim.
