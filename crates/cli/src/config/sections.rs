@@ -275,7 +275,7 @@ pub(crate) struct Connections {
     pub(crate) held_entries_max: usize,
     /// How many topics it subscribes to.
     pub(crate) subscriptions_max: usize,
-    /// How many bytes may wait for its peer.
+    /// How many bytes may wait for its peer, at least 4096. A single larger message passes when nothing waits.
     pub(crate) outbound_bytes_max: usize,
     /// How many messages may wait for its peer.
     pub(crate) outbound_messages_max: usize,
