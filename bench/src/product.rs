@@ -62,6 +62,7 @@ pub(crate) async fn serve(
         endpoint: listener.local_addr()?.to_string(),
         // One tenant at one address asks for all of it, as fast as it can.
         address_connections_per_minute: 0,
+        address_refusals_per_minute: 0,
         messages_per_minute: 0,
         connections_max: MANY,
         tenant_connections_max: MANY,

@@ -147,7 +147,11 @@ async fn start(
         .args(["--store", "streamer.db", "--public-key-file", "public.pem", "--ready-file", "ready.json"])
         .args(["--set", "demo.data_dir=data", "--set", "logs.format=json"]);
     // Tests come often, and all from one address. Those about the rates set them.
-    for unlimited in ["listen.address_connections_per_minute", "connections.messages_per_minute"] {
+    for unlimited in [
+        "listen.address_connections_per_minute",
+        "listen.address_refusals_per_minute",
+        "connections.messages_per_minute",
+    ] {
         command.arg("--set").arg(format!("{unlimited}=0"));
     }
     for (name, value) in settings {

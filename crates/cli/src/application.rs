@@ -36,7 +36,8 @@ impl Application {
         Self::default()
     }
 
-    /// Its actions, beside those that are always there. Asked for by commands that serve.
+    /// Its actions, beside those that are always there. Asked for by `serve`, and by `config check`, which looks
+    /// whether the actions that the configuration names are there.
     pub fn routes(self, routes: impl FnOnce() -> Router + 'static) -> Self {
         Self { routes: Box::new(routes), ..self }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod events;
 mod management;
+mod offered;
 pub(crate) mod remote;
 mod rules;
 mod sections;
@@ -11,6 +12,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 use clap::Args;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use streamer_engine::Router;
 use streamer_service::{
     config::{Loaded, Loader, Mistakes},
     telemetry::Logs,
@@ -82,9 +84,17 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl Sources {
-    /// Reads and checks the whole configuration. `flags` are (flag, setting, value).
-    pub(crate) fn load(&self, flags: &[(&str, &str, String)]) -> Result<Loaded<Config>, Mistakes> {
-        self.load_from(flags, std::env::vars_os())
+    /// Reads and checks the whole configuration, also what it says of the program's `own` actions. `flags` are (flag,
+    /// setting, value).
+    pub(crate) fn load(
+        &self,
+        flags: &[(&str, &str, String)],
+        own: &Router,
+    ) -> Result<Loaded<Config>, Mistakes> {
+        self.loader(flags, std::env::vars_os()).load(|config, mistakes| {
+            rules::check(config, mistakes);
+            offered::check(config, own, mistakes);
+        })
     }
 
     /// The same for `streamer events`: what only a server needs, such as its tokens' key, may be missing or wrong.
@@ -106,6 +116,8 @@ impl Sources {
         loader.load(rules::check_events)
     }
 
+    /// Whatever the program offers.
+    #[cfg(test)]
     fn load_from(
         &self,
         flags: &[(&str, &str, String)],
@@ -159,6 +171,8 @@ impl Sources {
 
 #[cfg(test)]
 mod tests {
+    use streamer_engine::{Context, Failure};
+
     use super::*;
 
     fn load(set: &[(&str, &str)]) -> Result<Loaded<Config>, Mistakes> {
@@ -350,5 +364,48 @@ mod tests {
         let rules = loaded.engine_settings().topics.histories;
         assert_eq!(rules.iter().map(|rule| rule.prefix.as_str()).collect::<Vec<_>>(), ["", "orders."]);
         assert_eq!(rules[1].age_max.as_secs(), 60);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        std::fs::write(file("taken"), "").expect("written");
+        let set = [
+            KEYED,
+            ("store.path", &file("nowhere/streamer.db")),
+            ("demo.enabled", "true"),
+            ("demo.data_dir", &file("taken")),
+            ("listen.tls_certificate_file", &file("cert.pem")),
+            ("listen.tls_key_file", &file("key.pem")),
+            ("remote.authority_file", &file("ca.pem")),
+            ("remote.signing_keys.k1", "hush-0123456789abcdef0123456789abcdef"),
+            ("connections.outbound_bytes_max", "1"),
+            ("engine.action_running_max", "{ wrok = 2, work = 2, behind = 2 }"),
+            ("actions.behind.url", "https://work.example/do"),
+            ("actions.work.url", "https://work.example/do"),
+            ("actions.wrok.webhook_url", "https://work.example/told"),
+            ("actions.echo_async.webhook_url", "https://work.example/told"),
+        ];
+        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let own = Router::new().action("work", async |_: Context, (): ()| Ok::<_, Failure>(()));
+        let told = Sources { config: None, set }.load(&[], &own).expect_err("mistakes");
+        let mut settings: Vec<_> = told.iter().filter_map(|mistake| mistake.setting.as_deref()).collect();
+        settings.sort_unstable();
+        let expected = [
+            "actions.\"work\".url",
+            "actions.\"wrok\".webhook_url",
+            "connections.outbound_bytes_max",
+            "demo.data_dir",
+            "engine.action_running_max",
+            "listen.tls_certificate_file",
+            "listen.tls_key_file",
+            "remote.authority_file",
+            "store.path",
+        ];
+        assert_eq!(settings, expected, "{told}");
+        let told = told.to_string();
+        assert!(told.contains("there is no action \"wrok\"") && told.contains("behind, "), "{told}");
+        assert!(told.contains("nowhere is missing: create it first"), "{told}");
     }
 }

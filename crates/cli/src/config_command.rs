@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use streamer_service::config::example;
 
-use crate::config::{Config, PREFIX, Sources};
+use crate::{
+    Application,
+    config::{Config, PREFIX, Sources},
+};
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -25,11 +28,15 @@ pub(crate) enum Command {
     Example,
 }
 
-pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
+pub(crate) fn command(command: &Command, application: Application) -> anyhow::Result<ExitCode> {
     match command {
         Command::Example => print!("{}", example::<Config>(PREFIX)),
         Command::Check { sources, events, show } => {
-            let loaded = if *events { sources.load_events(&[]) } else { sources.load(&[]) };
+            let loaded = match events {
+                true => sources.load_events(&[]),
+                // An application may make its actions in no other place than where they are served.
+                false => crate::block_on(async { Ok(sources.load(&[], &application.parts().0)) })?,
+            };
             match loaded {
                 Ok(loaded) if *show => print!("{}", loaded.listing()),
                 Ok(_) => println!("the configuration is valid"),

@@ -69,7 +69,7 @@ fn run_application(application: Application) -> ExitCode {
         Command::Requests(arguments) => requests::command(&arguments),
         Command::Healthcheck(arguments) => healthcheck::command(&arguments),
         Command::Topic(command) => topic::command(&command),
-        Command::Config(command) => config_command::command(&command),
+        Command::Config(command) => config_command::command(&command, application),
         Command::Store(command) => store::command(&command),
         Command::Events(command) => events::command(&command, application.registry()),
     };

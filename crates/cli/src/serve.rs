@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use streamer_engine::{Engine, Ports, Router, store::WorkerId};
+use streamer_events::Registry;
 use streamer_server::{Admin, AdminSettings, Door, Hub, Management};
 use streamer_service::{
     config::Loaded,
@@ -94,27 +95,31 @@ pub(crate) struct Addresses {
 }
 
 pub(crate) fn command(arguments: &Arguments, application: Application) -> anyhow::Result<ExitCode> {
-    let loaded = match arguments.sources.load(&arguments.flags()) {
-        Ok(loaded) => loaded,
-        Err(mistakes) => {
-            eprintln!("{mistakes}");
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    let passed = Passed::of_environment()?;
-    passed.check(&loaded.config)?;
-    crate::block_on(serve(loaded, application, passed, arguments.ready_file.as_deref()))?;
-    Ok(ExitCode::SUCCESS)
+    // Before there are threads.
+    let passed = Passed::of_environment();
+    crate::block_on(async {
+        let parts = application.parts();
+        let loaded = match arguments.sources.load(&arguments.flags(), &parts.0) {
+            Ok(loaded) => loaded,
+            Err(mistakes) => {
+                eprintln!("{mistakes}");
+                return Ok(ExitCode::FAILURE);
+            }
+        };
+        let passed = passed?;
+        passed.check(&loaded.config)?;
+        serve(loaded, parts, passed, arguments.ready_file.as_deref()).await?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Serves until a signal says stop. Every mistake in the configuration was reported before.
 async fn serve(
     loaded: Loaded<Config>,
-    application: Application,
+    (routes, registry): (Router, Registry),
     mut passed: Passed,
     ready_file: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let (routes, registry) = application.parts();
     let config = &loaded.config;
     faults::arm()?;
     telemetry::install(&config.logs)?;
@@ -279,18 +284,10 @@ pub(crate) fn announce(addresses: &impl Serialize, file: &Path) -> anyhow::Resul
 /// With the bounds that the configuration sets.
 fn bounded(config: &Config, mut routes: Router) -> anyhow::Result<Router> {
     for (action, most) in &config.engine.action_running_max {
-        anyhow::ensure!(
-            routes.bound(action, *most),
-            "engine.action_running_max: there is no action {action:?}; there are: {}",
-            names(&routes)
-        );
+        let known = routes.bound(action, *most);
+        anyhow::ensure!(known, "engine.action_running_max: there is no action {action:?}");
     }
     Ok(routes)
-}
-
-fn names(routes: &Router) -> String {
-    let names: std::collections::BTreeSet<&str> = routes.actions().map(AsRef::as_ref).collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(feature = "demo")]
@@ -310,6 +307,7 @@ fn offer_demo(config: &Config, routes: Router) -> anyhow::Result<Router> {
 
 #[cfg(not(feature = "demo"))]
 fn offer_demo(config: &Config, routes: Router) -> anyhow::Result<Router> {
-    anyhow::ensure!(!config.demo.enabled, "demo.enabled: this binary was built without the demonstration");
+    // The check of the configuration saw to it that it is not enabled.
+    let _ = config;
     Ok(routes)
 }

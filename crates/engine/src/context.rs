@@ -10,15 +10,16 @@ use streamer_protocol::{
 
 use crate::{
     Failure,
-    run::{Run, too_large},
-    store::{ArtifactId, NewArtifact, TopicKey},
+    run::{Run, no_room, too_large},
+    store::{ArtifactId, ErrorKind, NewArtifact, TopicKey},
     topics,
 };
 
 /// A handler's view of the request that it runs. Cheap to clone.
 ///
 /// Every call fails with [`Failure::cancel`] once the request was cancelled, its time is up, or another worker
-/// has it: pass that on with `?`.
+/// has it: pass that on with `?`. What is to be kept fails with a rejection under `OVERLOADED` where the tenant, or all
+/// tenants together, keep as many bytes as they may.
 #[derive(Clone)]
 pub struct Context {
     run: Arc<Run>,
@@ -214,7 +215,8 @@ impl Run {
         let kept =
             core.persist(|| core.store.keep(new.clone(), quota)).await.map_err(|e| match e.kind() {
                 // Nobody tries a short run again but its sender, who is told why.
-                kind if kind.is_used_up() && self.lease().is_none() => {
+                ErrorKind::Full => no_room(),
+                ErrorKind::NoSpace if self.lease().is_none() => {
                     Failure::reject("there is no room to keep this file").code(ErrorCode::Overloaded)
                 }
                 _ => Failure::retry(e),

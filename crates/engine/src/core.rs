@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     handlers::Begun,
     live::{Listener, Live},
+    places::Places,
     random::Random,
     renewal::Renewal,
     run::Run,
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) live: Live,
     pub(crate) topics: Topics,
     pub(crate) running: Running,
+    /// Of what is stored and runs.
+    pub(crate) places: Arc<Places>,
     pub(crate) begun: Begun,
     pub(crate) renewal: Renewal,
     /// Rung when there may be something to claim.
@@ -84,8 +87,8 @@ impl Core {
     where
         Trying: Future<Output = store::Result<T>> + Send,
     {
-        let passes = |kind, failures| {
-            ErrorKind::is_used_up(kind) || ErrorKind::is_transient(kind) && failures <= STORE_RETRIES
+        let passes = |kind: ErrorKind, failures| {
+            kind == ErrorKind::NoSpace || kind.is_transient() && failures <= STORE_RETRIES
         };
         self.try_again(call, passes).await
     }

@@ -17,6 +17,7 @@ use crate::{
     handlers::{self, Begun},
     live::Live,
     outbox::{self, OutboxSettings, Webhooks},
+    places::Places,
     push::Push,
     random::{Random, SystemRandom},
     renewal::Renewal,
@@ -86,6 +87,7 @@ impl Engine {
             Arc::clone(&random),
             settings.breaker,
         ));
+        let places = Places::new(settings.running_max);
         let core = Core {
             store,
             clock,
@@ -98,6 +100,7 @@ impl Engine {
             live,
             topics,
             running: Running::default(),
+            places,
             begun: Begun::default(),
             renewal: Renewal::default(),
             wake: tokio::sync::Notify::new(),

@@ -137,16 +137,57 @@ fn takes_fields<P: DeserializeOwned>() -> bool {
     fields.get()
 }
 
-/// What is wrong, without its place in the text: that would only mislead, where the text is a part of a message.
+/// A complaint of more characters is cut off.
+const COMPLAINT_CHARS_MAX: usize = 256;
+
+/// A name of more characters is cut off.
+const NAME_CHARS_MAX: usize = 64;
+
+/// What is wrong, without its place in the text: that would only mislead, where the text is a part of a message. And
+/// without the value that is wrong: whoever sent it has it, and nobody else is to read it in an error.
 pub(crate) fn placeless(e: &serde_json::Error) -> String {
     let text = e.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let text = &valueless(text);
     // Nor the names that the program has for its types.
     match text.split_once("expected struct ") {
         Some((before, name)) => {
             let after = name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
             format!("{before}expected an object{after}")
         }
+        None => text.to_owned(),
+    }
+}
+
+/// Serde's complaints name the value, which stands before what was expected.
+fn valueless(text: &str) -> String {
+    for kind in ["invalid type: ", "invalid value: "] {
+        if let Some((found, expected)) =
+            text.strip_prefix(kind).and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            let found = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            return cut(&format!("{kind}{found}, expected {expected}"), COMPLAINT_CHARS_MAX);
+        }
+    }
+    let of_name = |kind: &str| {
+        let rest = text.strip_prefix(kind)?.strip_prefix(" `")?;
+        ["`, expected ", "`, there are no "].into_iter().find_map(|between| {
+            rest.rsplit_once(between).map(|(name, rest)| (name, format!("{}{rest}", &between[1..])))
+        })
+    };
+    if let Some((_, rest)) = of_name("unknown variant") {
+        return cut(&format!("unknown variant{rest}"), COMPLAINT_CHARS_MAX);
+    }
+    if let Some((name, rest)) = of_name("unknown field") {
+        return cut(&format!("unknown field `{}`{rest}", cut(name, NAME_CHARS_MAX)), COMPLAINT_CHARS_MAX);
+    }
+    // A type's own words.
+    cut(text, COMPLAINT_CHARS_MAX)
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
     }
 }
@@ -172,7 +213,35 @@ mod tests {
         assert!(read::<Wanted>(&json("[1]")).is_err());
         assert!(read::<Wanted>(&json(r#"{"seconds": 1}"#)).is_ok());
         let e = serde_json::from_str::<Wanted>("7").expect_err("a number");
-        assert_eq!(placeless(&e), "invalid type: integer `7`, expected an object");
+        assert_eq!(placeless(&e), "invalid type: integer, expected an object");
+    }
+
+    #[test]
+    fn a_complaint_does_not_repeat_what_was_sent() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "lowercase", deny_unknown_fields)]
+        #[expect(dead_code, reason = "only read")]
+        enum Shape {
+            Plain { size: u8 },
+            Other,
+        }
+        let told = |text: &str| placeless(&serde_json::from_str::<Shape>(text).expect_err("is wrong"));
+        let hush = "hush, expected `a` or \\\"b\\\" at line 9".repeat(100);
+        for (text, expected) in [
+            (format!(r#""{hush}""#), "unknown variant, expected `plain` or `other`"),
+            (format!(r#"{{"plain":{{"size":"{hush}"}}}}"#), "invalid type: string, expected u8"),
+            (r#"{"plain":{"size":4711}}"#.to_owned(), "invalid value: integer, expected u8"),
+            (r#"{"plain":{"size":1.5}}"#.to_owned(), "invalid type: floating point, expected u8"),
+            (r#"{"plain":{"size":null}}"#.to_owned(), "invalid type: null, expected u8"),
+            (r#"{"plain":{}}"#.to_owned(), "missing field `size`"),
+            (r#"{"plain":{"sise":1}}"#.to_owned(), "unknown field `sise`, expected `size`"),
+        ] {
+            assert_eq!(told(&text), expected, "{text:.60}");
+        }
+        let long = told(&format!(r#"{{"plain":{{"{}":1}}}}"#, "x".repeat(10_000)));
+        assert_eq!(long, format!("unknown field `{}…`, expected `size`", "x".repeat(NAME_CHARS_MAX)));
+        let own = serde::de::Error::custom("y".repeat(10_000));
+        assert_eq!(placeless(&own), format!("{}…", "y".repeat(COMPLAINT_CHARS_MAX)));
         assert_eq!(read::<Vec<u8>>(&json("[1]")).expect("an array is wanted"), [1]);
         assert_eq!(read::<(u8, u8)>(&json("[1, 2]")).expect("an array is wanted"), (1, 2));
     }

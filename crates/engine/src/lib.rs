@@ -25,6 +25,7 @@ mod handler;
 mod handlers;
 mod live;
 mod outbox;
+mod places;
 #[doc(hidden)]
 pub mod planted;
 mod progress;

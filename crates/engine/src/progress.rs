@@ -62,6 +62,11 @@ impl Shown {
         if self.due()? <= Instant::now() { self.take() } else { None }
     }
 
+    /// What was taken could not be shown: it waits again, unless something newer does.
+    pub(crate) fn put_back(&mut self, taken: ProgressState) {
+        self.pending.get_or_insert(taken);
+    }
+
     /// Takes what waits, to be shown now; the next may follow after the interval.
     pub(crate) fn take(&mut self) -> Option<ProgressState> {
         let pending = self.pending.take()?;

@@ -14,6 +14,7 @@ use tracing::{Instrument, warn};
 use crate::{
     Failure,
     core::Core,
+    places::Place,
     planted::{self, Bug},
     progress::Shown,
     router::Route,
@@ -64,6 +65,8 @@ pub(crate) struct Run {
     journal: Arc<tokio::sync::Mutex<Journal>>,
     /// A short run's place among its connection's messages, until its message is answered.
     room: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Its place among the stored requests that run, from its promotion on. What was claimed has one without this.
+    place: Mutex<Option<Place>>,
 }
 
 /// The log of a run, as far as it is written. Only its lock's holder writes.
@@ -171,6 +174,7 @@ impl Run {
             lease: OnceLock::new(),
             journal: Arc::new(tokio::sync::Mutex::new(journal)),
             room: Mutex::default(),
+            place: Mutex::default(),
         };
         describe(&mut run);
         Arc::new(run)
@@ -283,11 +287,21 @@ impl Run {
         self.room.lock().take();
     }
 
+    /// A promoted run has ended.
+    pub(crate) fn leave_place(&self) {
+        self.place.lock().take();
+    }
+
     async fn record(self: &Arc<Self>, journal: &mut Journal) -> Result<(), Failure> {
         // What was told to stop is not stored any more.
         self.check()?;
         let State::Unrecorded { new, session } = &journal.state else { return Ok(()) };
         let (core, session) = (&self.core, Arc::clone(session));
+        let Some(place) = core.places.promote() else {
+            let message = "this takes longer, and as many requests run as may: try again later";
+            self.interrupt(Interruption::Unstorable(core.overloaded(message)));
+            return Err(Failure::cancel());
+        };
         let Ok(listener) = core.live.hold(&session, &self.key) else {
             self.interrupt(Interruption::Unstorable(core.too_many_followed()));
             return Err(Failure::cancel());
@@ -299,6 +313,7 @@ impl Run {
             Ok(Promoted::Leased(lease)) => {
                 metrics::counter!("streamer_requests_promoted_total").increment(1);
                 let _ = self.lease.set(lease);
+                *self.place.lock() = Some(place);
                 core.running.insert(self);
                 journal.state = State::Recorded;
                 // What was reported so far can be shown now.
@@ -354,7 +369,8 @@ impl Run {
         if planted::is(Bug::PushBeforePersist) {
             core.publish(&self.key, entries.clone()).await;
         }
-        match core.outwait(|| core.store.append(lease, &entries, checkpoint.as_ref())).await {
+        let quota = &core.settings.quota;
+        match core.outwait(|| core.store.append(lease, &entries, checkpoint.as_ref(), quota)).await {
             Ok(cancel_asked) => {
                 journal.last_seq += entries.len() as u64;
                 journal.chunks += count;
@@ -364,6 +380,15 @@ impl Run {
                     self.interrupt(Interruption::Cancelled);
                 }
                 self.check()
+            }
+            Err(e) if e.kind() == ErrorKind::Full => {
+                // Nothing of it was done, and progress always has room.
+                if let Some(LogEntry { body: EntryBody::Progress(progress), .. }) = entries.into_iter().next()
+                {
+                    self.shown.lock().put_back(progress);
+                    self.reported.notify_one();
+                }
+                Err(no_room())
             }
             Err(e) => {
                 self.abandon(journal, &e);
@@ -403,7 +428,8 @@ impl Run {
         }
         let core = &self.core;
         let entry = LogEntry { seq, at: core.clock.now(), body: EntryBody::Progress(progress) };
-        match core.outwait(|| core.store.append(lease, std::slice::from_ref(&entry), None)).await {
+        let (entries, quota) = (std::slice::from_ref(&entry), &core.settings.quota);
+        match core.outwait(|| core.store.append(lease, entries, None, quota)).await {
             Ok(_) => core.publish(&self.key, vec![entry]).await,
             Err(e) if e.kind() == ErrorKind::LeaseLost => self.interrupt(Interruption::LeaseLost),
             Err(e) => warn!(error = %e, "a request's last progress could not be written"),
@@ -414,6 +440,12 @@ impl Run {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.lease.get()
     }
+}
+
+/// What a handler is told whose tenant keeps as much as it may, or all tenants together do.
+pub(crate) fn no_room() -> Failure {
+    Failure::reject("as many bytes are stored as may be: there is no room for what this request hands out")
+        .code(streamer_protocol::ErrorCode::Overloaded)
 }
 
 pub(crate) fn too_large(what: &str, bytes_max: u64) -> Failure {

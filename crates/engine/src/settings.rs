@@ -15,7 +15,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How often the queue is looked at when nothing announces work.
     pub poll_interval: Duration,
-    /// How many queued requests run at once.
+    /// How many stored requests run at once: promoted runs count, and queued ones give way to them. As many may be
+    /// promoted at once; one more is refused.
     pub running_max: usize,
     /// How much may be open and kept, in all and per tenant.
     pub quota: Quota,

@@ -138,9 +138,17 @@ pub trait Requests: Send + Sync {
     /// last `seq` were appended before and are skipped; a call whose last entry is below it is an old one's
     /// repetition, and its checkpoint is skipped too. Entries that do not continue the log (a `seq` that does
     /// not rise, a chunk that is not the next, a restart or an outcome) are [`ErrorKind::Invalid`], and nothing
-    /// of the call is done. Returns whether somebody asked to cancel the request.
-    /// Atomic: the entries and the checkpoint.
-    async fn append(&self, lease: &Lease, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool>;
+    /// of the call is done. So is a call that adds more bytes than the tenant's or all tenants' stored bytes leave room
+    /// for: it is [`ErrorKind::Full`]. One that adds none, such as progress alone or a checkpoint that is no larger than the
+    /// one before, always has room. Returns whether somebody asked to cancel the request.
+    /// Atomic: the entries, the checkpoint and the quota.
+    async fn append(
+        &self,
+        lease: &Lease,
+        entries: &[LogEntry],
+        checkpoint: Option<&Json>,
+        quota: &Quota,
+    ) -> Result<bool>;
 
     /// Ends the request under its lease, at the log's next `seq`, which is returned. Safe to repeat under the
     /// same lease: what ended stays as it ended. [`ErrorKind::LeaseLost`] once another fence is out or the lease

@@ -136,7 +136,7 @@ async fn a_full_disk_holds_up_what_runs_and_has_nothing_begin_again() {
     client.ask("a", "nap", json!(5)).await;
     pass(Duration::from_secs(2)).await;
     let calls = ["enqueue", "append", "renew", "claim", "finish"];
-    calls.iter().for_each(|call| world.faults.always(call, Fault::NoRoom));
+    calls.iter().for_each(|call| world.faults.always(call, Fault::NoSpace));
     let refused = client.answer("b", "nap", json!(1)).await;
     assert_eq!(
         (&refused["error"]["code"], &refused["error"]["retry"]["retryable"]),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use streamer_engine::{
     Context, Failure, Router, Settings,
     protocol::TenantId,
-    store::{Priority, Quota},
+    store::{Priority, Quota, RequestKey},
 };
 use tokio::time::Instant;
 
@@ -134,4 +134,86 @@ async fn a_tenant_that_keeps_as_much_as_it_may_is_told_so_and_others_are_not() {
     let usage = node.engine.usage(&TenantId::new("full")).await.expect("reads");
     let kept = 102 + r#"["read","write"]"#.len() as u64;
     assert_eq!((usage.open, usage.running, usage.stored_bytes), (1, 1, kept));
+}
+
+/// Three chunks of a hundred bytes, or as many checkpoints.
+async fn hand_out(cx: Context, checkpoints: bool) -> Result<(), Failure> {
+    let hundred = "x".repeat(98);
+    for _ in 0..3 {
+        match checkpoints {
+            true => cx.checkpoint(&hundred).await?,
+            false => cx.chunk(&hundred).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether the frame is the end of a stored request.
+fn ends(frame: &Value) -> bool {
+    frame["type"] == "complete" || frame["type"] == "error" && frame["seq"].is_u64()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_keeps_no_more_than_its_tenant_may_once_it_runs() {
+    for checkpoints in [false, true] {
+        let quota = Quota { tenant_stored_bytes_max: 2000, ..Settings::default().quota };
+        let routes = Router::new().action("hand_out", hand_out).takes(LONG);
+        let settings = Settings { quota, running_max: 4, ..Settings::default() };
+        let world = World::new();
+        let mut node = world.node("n", routes, settings);
+        let (full, other) = (node.connect_of("full").await, node.connect_of("other").await);
+        for n in 0..30 {
+            let answer = full.answer(&format!("r{n}"), "hand_out", json!(checkpoints)).await;
+            assert_eq!(answer["type"], "acknowledgment");
+        }
+        node.work();
+        let (mut completed, mut refused) = (0, 0);
+        for _ in 0..30 {
+            let frames = full.until(ends).await;
+            let end = frames.last().expect("one");
+            if end["type"] == "complete" {
+                completed += 1;
+            } else {
+                assert_eq!((code(end), &end["error"]["retry"]), ("OVERLOADED", &Value::Null), "{end}");
+                refused += 1;
+            }
+        }
+        assert!(completed > 0 && refused > 0, "{completed} and {refused}");
+        let usage = node.engine.usage(&TenantId::new("full")).await.expect("reads");
+        // What ends tells its end all the same.
+        assert!(usage.open == 0 && usage.stored_bytes <= 2000 + 30 * 120, "{usage:?}");
+        let mut on_their_way = 0;
+        for n in 0..30 {
+            let key = RequestKey { tenant: TenantId::new("full"), ..key(&format!("r{n}")) };
+            let record = world.store.request(&key).await.expect("reads").expect("is kept");
+            let checkpoint = record.checkpoint.map_or(0, |state| state.as_str().len() as u64);
+            on_their_way += record.summary.log_bytes + checkpoint;
+        }
+        assert!(on_their_way <= 2000, "{on_their_way}");
+        other.ask("1", "hand_out", json!(checkpoints)).await;
+        assert_eq!(other.until_outcome("1").await.last().expect("one")["type"], "complete");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_chunk_takes_no_progress_with_it_and_need_not_end_the_request() {
+    let work = |cx: Context, _: Value| async move {
+        cx.progress(10.0, "begun").await?;
+        cx.progress(60.0, "soon due").await?;
+        // It is due now: the chunk would have carried it along.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut refused = 0;
+        for _ in 0..3 {
+            refused += u32::from(cx.chunk("x").await.is_err());
+        }
+        Ok::<_, Failure>(refused)
+    };
+    let quota = Quota { tenant_stored_bytes_max: 1, ..Settings::default().quota };
+    let routes = Router::new().action("work", work).takes(LONG);
+    let node = World::new().working("n", routes, Settings { quota, ..Settings::default() });
+    let client = node.connect("c", "ada").await;
+    client.ask("a", "work", json!({})).await;
+    let frames = client.until_outcome("a").await;
+    assert_eq!(types(&frames), ["acknowledgment", "progress", "progress", "complete"], "{frames:?}");
+    assert_eq!(frames[3]["result"], 3);
 }

@@ -80,7 +80,7 @@ impl Table {
 }
 
 /// Whoever has an IPv6 address has the 2⁶⁴ of its network.
-fn counted_as(address: IpAddr) -> IpAddr {
+pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -27,6 +27,7 @@ use crate::{
     gate::Remembered,
     http::{self, Allowances},
     listen::{self, Listening, Sockets},
+    refusals::Refusals,
     tls::Handshakes,
     upgrade,
 };
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) remembered: Remembered,
     pub(crate) settings: Arc<Settings>,
     pub(crate) addresses: Addresses,
+    /// The addresses whose calls came with tokens that were refused.
+    pub(crate) refusals: Refusals,
     /// How often each user may call, and what it may have worked on at once, over HTTP.
     pub(crate) calls: Allowances,
     /// How many streams of events each user may have at once.
@@ -65,6 +68,7 @@ impl Door {
     pub fn new(engine: Engine, hub: Hub, verifier: impl Into<LiveVerifier>, settings: Settings) -> Self {
         let (verifier, settings) = (verifier.into(), Arc::new(settings));
         let addresses = Addresses::new(settings.address_connections_per_minute, settings.addresses_max);
+        let refusals = Refusals::new(settings.address_refusals_per_minute, settings.addresses_max);
         let calls = Allowances::new(settings.http.user_calls_max, settings.messages_per_minute);
         let streams = Allowances::new(settings.http.user_streams_max, 0);
         let draining = CancellationToken::new();
@@ -82,6 +86,7 @@ impl Door {
             remembered: Remembered::new(Duration::ZERO, 0),
             settings,
             addresses,
+            refusals,
             calls,
             streams,
             draining,
@@ -144,6 +149,7 @@ impl Door {
             let mut every = tokio::time::interval(SWEEP_INTERVAL);
             while closing.run_until_cancelled(every.tick()).await.is_some() {
                 self.shared.addresses.sweep();
+                self.shared.refusals.sweep();
             }
         };
         tokio::join!(listen::serve(listener, routes, self.listening, &closing), told, sweeping);
@@ -169,7 +175,8 @@ impl Readiness {
         let handshakes = self.listening.handshakes.as_ref().map_or(0, |handshakes| handshakes.len());
         metrics::gauge!("streamer_sockets_open").set(self.listening.sockets.open() as f64);
         metrics::gauge!("streamer_tls_handshakes_open").set(handshakes as f64);
-        metrics::gauge!("streamer_addresses_counted").set(self.shared.addresses.len() as f64);
+        let addresses = self.shared.addresses.len() + self.shared.refusals.len();
+        metrics::gauge!("streamer_addresses_counted").set(addresses as f64);
         metrics::gauge!("streamer_hook_calls_remembered").set(self.shared.remembered.len() as f64);
         let (calls, users) = self.shared.calls.measure();
         metrics::gauge!("streamer_http_calls_open").set(calls as f64);

@@ -25,6 +25,7 @@ mod places;
 mod proxy;
 mod query;
 mod rate;
+mod refusals;
 mod settings;
 mod stream;
 mod tls;

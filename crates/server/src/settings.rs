@@ -18,7 +18,10 @@ pub struct Settings {
     /// How many connections one client address (of IPv6: one /64 network) may ask for in a minute, and at once
     /// after a quiet minute. 0: any number.
     pub address_connections_per_minute: u32,
-    /// For how many addresses that is counted at once.
+    /// How many calls over HTTP of one client address may be refused for their tokens in a minute, and at once after a
+    /// quiet minute; more are told to wait. 0: any number.
+    pub address_refusals_per_minute: u32,
+    /// For how many addresses each of these is counted at once.
     pub addresses_max: usize,
     /// How many connections there are at once.
     pub connections_max: usize,
@@ -64,6 +67,7 @@ impl Default for Settings {
             path_prefixes: Vec::new(),
             trusted_proxies: Vec::new(),
             address_connections_per_minute: 10,
+            address_refusals_per_minute: 60,
             addresses_max: 65_536,
             connections_max: 16_384,
             tenant_connections_max: 10_000,

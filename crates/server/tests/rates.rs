@@ -10,7 +10,8 @@ use tokio::{
 };
 
 use crate::harness::{
-    Client, Http, PING, Raw, SECRET, Server, Setup, TEXT, Token, frame, head, in_time, try_connect, until,
+    Answer, Client, Contract, Http, PING, Raw, SECRET, Server, Setup, TEXT, Token, frame, head, in_time,
+    try_connect, until,
 };
 
 /// An upgrade, as far as it matters to whoever refuses it.
@@ -326,5 +327,42 @@ async fn a_frame_that_drips_is_closed_with_4411_and_one_that_waits_for_nothing_i
     idle.echo("nothing was begun").await;
     idle.leave().await;
     server.empty().await;
+    server.finish().await;
+}
+
+/// A call over HTTP with this token, as if from this address.
+async fn call(server: &Server, token: &str, address: &str) -> Answer {
+    Http::get(server.addr, "/v1/usage").bearer(token).header("x-forwarded-for", address).send().await
+}
+
+#[tokio::test]
+async fn an_address_whose_tokens_are_refused_too_often_waits_and_good_ones_do_not() {
+    let mut setup = Setup::default();
+    setup.settings.trusted_proxies = vec!["127.0.0.1/32".parse().expect("a net")];
+    setup.settings.address_refusals_per_minute = 3;
+    let server = setup.start().await;
+    let contract = Contract::of(&server).await;
+    let (one, another) = ("198.51.100.1", "198.51.100.2");
+    for token in [Token::forged(), Token::expired(), "nonsense".to_owned()] {
+        assert_eq!(call(&server, &token, one).await.error(), (401, "UNAUTHORIZED".to_owned()));
+    }
+    for token in [Token::forged(), Token::expired()] {
+        // What stands before the last is the client's own word.
+        let answer = call(&server, &token, &format!("{another}, {one}")).await;
+        contract.holds("get", "/v1/usage", &answer);
+        assert_eq!(answer.error(), (429, "RATE_LIMITED".to_owned()));
+        let seconds = answer.header("retry-after").and_then(|text| text.parse::<u64>().ok());
+        assert!(seconds.is_some_and(|seconds| (1..=20).contains(&seconds)), "{}", answer.head);
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    assert!(server.counts("streamer_rate_limited_total{what=\"refused_tokens\"}", 2), "{}", server.metrics());
+    assert!(server.counts("streamer_authentication_failures_total{reason=\"expired\"}", 2));
+    assert_eq!(call(&server, &Token::ada(), one).await.status, 200, "a good token is let in");
+    assert_eq!(call(&server, &Token::forged(), another).await.status, 401, "another address");
+    // Each address has one line, and its connections are counted by themselves.
+    let lines = || server.log().into_iter().filter(|line| line["operation"] == "authenticate");
+    let addresses: Vec<_> = lines().map(|line| line["ip_address"].clone()).collect();
+    assert_eq!(addresses, [one, another]);
+    assert!(lines().all(|line| line["count"] == 1));
     server.finish().await;
 }

@@ -58,6 +58,7 @@ impl Product {
         let settings = Settings {
             close_timeout: PATIENCE,
             address_connections_per_minute: 0,
+            address_refusals_per_minute: 0,
             messages_per_minute: 0,
             ..Settings::default()
         };

@@ -69,7 +69,7 @@ pub(super) async fn fill(path: &Path) {
         let progress =
             ProgressState { percentage: 50.0, message: "half".to_owned(), metadata: Some(json("{}")) };
         let entries = [entry(1, chunk(0)), entry(2, EntryBody::Progress(progress)), entry(3, chunk(1))];
-        store.append(lease, &entries, Some(&json(r#"{"at":2}"#))).await.expect("leased");
+        store.append(lease, &entries, Some(&json(r#"{"at":2}"#)), &quota()).await.expect("leased");
         let failed = ErrorBody::new(ErrorCode::Timeout, "too slow");
         match n {
             0 => drop(
@@ -155,7 +155,7 @@ pub(super) async fn ask_everything(path: &Path) -> Result<(u32, u32), String> {
             let seq = claim.record.summary.last_seq.saturating_add(1);
             let ended = Outcome::Completed(json("1"));
             let body = EntryBody::Chunk { index: claim.record.summary.chunks, data: json("1") };
-            ask!(store.append(&claim.lease, &[LogEntry { seq, at: NOW, body }], None));
+            ask!(store.append(&claim.lease, &[LogEntry { seq, at: NOW, body }], None, &quota()));
             ask!(store.finish(&claim.lease, &ended, NOW, NOW + HOUR));
         }
     }

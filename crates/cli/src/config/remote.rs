@@ -238,6 +238,12 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     }
     address("hooks.connect_url".to_owned(), &config.hooks.connect_url, mistakes);
     address("hooks.disconnect_url".to_owned(), &config.hooks.disconnect_url, mistakes);
+    if let Some(file) = &remote.authority_file {
+        let trusted = std::fs::read(file).map_err(anyhow::Error::from);
+        if let Err(e) = trusted.and_then(|pem| Ok(trust::platform_and(&pem).map(drop)?)) {
+            mistakes.push("remote.authority_file", format!("{}: {e:#}", file.display()));
+        }
+    }
     if let Err(e) = remote.keys() {
         mistakes.push("remote.signing_keys", format!("{e:#}"));
     } else if called && remote.signing_keys.is_empty() {

@@ -18,6 +18,9 @@ use super::{Admin, Auth, Config, Listen};
 /// The shortest admin token.
 const ADMIN_TOKEN_CHARS_MIN: usize = 16;
 
+/// Room for a few of the smallest answers: in less, each would be alone.
+const OUTBOUND_BYTES_MIN: usize = 4096;
+
 /// More of anything is no bound.
 const COUNT_MAX: usize = 1_000_000_000;
 
@@ -27,9 +30,8 @@ const HANDLER_THREADS_MAX: usize = 10_000;
 /// Lists every mistake.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     addresses(config, mistakes);
-    if let Err((setting, problem)) = config.listen.check_tls() {
-        mistakes.push(setting, problem);
-    }
+    config.listen.check_tls(mistakes);
+    folders(config, mistakes);
     let needs_keys = config.hooks.connect_url.is_none() || config.auth.names_keys();
     if needs_keys && let Err((setting, problem)) = config.auth.issuer_keys() {
         mistakes.push(setting, problem);
@@ -94,6 +96,10 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             mistakes.push(name, "must be at least 1");
         }
     }
+    if (1..OUTBOUND_BYTES_MIN).contains(&connections.outbound_bytes_max) {
+        let problem = format!("must be at least {OUTBOUND_BYTES_MIN}: the server's own frames have to fit");
+        mistakes.push("connections.outbound_bytes_max", problem);
+    }
     for (name, value, max) in [
         ("listen.sockets_max", config.listen.sockets_max, COUNT_MAX),
         ("listen.tls_handshakes_max", config.listen.tls_handshakes_max, COUNT_MAX),
@@ -148,6 +154,28 @@ fn topics(config: &Config, mistakes: &mut Mistakes) {
             let needed = "bytes_max must be at least topics.message_bytes_max";
             mistakes.push(setting, format!("{prefix:?}: {needed}"));
         }
+    }
+}
+
+/// The folders that nothing makes.
+fn folders(config: &Config, mistakes: &mut Mistakes) {
+    let folder = config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let problem =
+            format!("the folder {} is missing: create it first, or name another file", folder.display());
+        mistakes.push("store.path", problem);
+    }
+    if !config.demo.enabled {
+        return;
+    }
+    if cfg!(not(feature = "demo")) {
+        mistakes.push("demo.enabled", "this binary was built without the demonstration: set it to false");
+    }
+    let data_dir = &config.demo.data_dir;
+    if data_dir.exists() && !data_dir.is_dir() {
+        let problem =
+            format!("{} is no folder: name one, which is made if it is missing", data_dir.display());
+        mistakes.push("demo.data_dir", problem);
     }
 }
 
@@ -250,11 +278,25 @@ impl Listen {
         }
     }
 
-    /// The setting that is wrong, and what is.
-    fn check_tls(&self) -> Result<(), (&'static str, String)> {
-        match self.tls_files()? {
-            None => Ok(()),
-            Some((certificate, key)) => Tls::check(certificate, key).map_err(of_setting),
+    /// Both files are looked at, also if the first cannot be read.
+    fn check_tls(&self, mistakes: &mut Mistakes) {
+        let mut wrong = Vec::new();
+        match self.tls_files() {
+            Ok(None) => {}
+            Ok(Some((certificate, key))) => {
+                for (half, path) in [(Half::Certificate, certificate), (Half::Key, key)] {
+                    if let Err(source) = std::fs::read(path) {
+                        wrong.push(of_setting(TlsError::Unreadable { half, path: path.to_owned(), source }));
+                    }
+                }
+                if wrong.is_empty() {
+                    wrong.extend(Tls::check(certificate, key).map_err(of_setting).err());
+                }
+            }
+            Err(missing) => wrong.push(missing),
+        }
+        for (setting, problem) in wrong {
+            mistakes.push(setting, problem);
         }
     }
 
@@ -435,6 +477,7 @@ impl Config {
             path_prefixes: listen.path_prefixes.clone(),
             trusted_proxies: listen.trusted_proxies.iter().filter_map(|text| parse_network(text)).collect(),
             address_connections_per_minute: listen.address_connections_per_minute,
+            address_refusals_per_minute: listen.address_refusals_per_minute,
             addresses_max: listen.addresses_max,
             connections_max: connections.connections_max,
             tenant_connections_max: connections.tenant_connections_max,

@@ -27,7 +27,10 @@ pub(crate) struct Listen {
     /// How many connections one client address (of IPv6: one /64 network) may ask for in a minute, and at once after
     /// a quiet minute; more are answered 429. 0: any number. Behind a proxy, name it in trusted_proxies.
     pub(crate) address_connections_per_minute: u32,
-    /// For how many addresses that is counted at once.
+    /// How many calls over HTTP of one client address may be refused for their tokens in a minute, and at once after a
+    /// quiet minute; more are answered 429, and good tokens are let in all the same. 0: any number.
+    pub(crate) address_refusals_per_minute: u32,
+    /// For how many addresses each of these is counted at once.
     pub(crate) addresses_max: usize,
     /// The server's certificate, followed by those that lead to its issuer, in PEM. With it the doors speak TLS (https
     /// and wss), and nothing in the clear.
@@ -53,6 +56,7 @@ impl Default for Listen {
             head_timeout_s: Seconds(server.head_timeout.as_secs()),
             sockets_max: server.sockets_max,
             address_connections_per_minute: server.address_connections_per_minute,
+            address_refusals_per_minute: server.address_refusals_per_minute,
             addresses_max: server.addresses_max,
             tls_certificate_file: None,
             tls_key_file: None,
@@ -174,7 +178,7 @@ pub(crate) struct Engine {
     pub(crate) attempt_timeout_s: Seconds,
     /// How long a lease holds without renewal.
     pub(crate) lease_s: Seconds,
-    /// How many queued requests run at once.
+    /// How many queued requests run at once; promoted runs count too. As many may be promoted at once.
     pub(crate) running_max: usize,
     /// How many requests of an action run at once, by the action's name. Such an action is always queued.
     pub(crate) action_running_max: BTreeMap<String, u32>,
@@ -271,7 +275,7 @@ pub(crate) struct Connections {
     pub(crate) held_entries_max: usize,
     /// How many topics it subscribes to.
     pub(crate) subscriptions_max: usize,
-    /// How many bytes may wait for its peer.
+    /// How many bytes may wait for its peer, at least 4096. A single larger message passes when nothing waits.
     pub(crate) outbound_bytes_max: usize,
     /// How many messages may wait for its peer.
     pub(crate) outbound_messages_max: usize,

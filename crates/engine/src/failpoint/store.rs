@@ -96,8 +96,14 @@ impl Requests for Points {
         write_some(Step::Reclaim, self.0.reclaim(worker, now), any).await
     }
 
-    async fn append(&self, lease: &Lease, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
-        write(Step::Append, self.0.append(lease, entries, checkpoint)).await
+    async fn append(
+        &self,
+        lease: &Lease,
+        entries: &[LogEntry],
+        checkpoint: Option<&Json>,
+        quota: &Quota,
+    ) -> Result<bool> {
+        write(Step::Append, self.0.append(lease, entries, checkpoint, quota)).await
     }
 
     async fn finish(

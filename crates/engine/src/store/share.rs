@@ -12,7 +12,7 @@ pub struct Quota {
     pub open_max: u64,
     /// Requests that have not ended, in the request's tenant.
     pub tenant_open_max: u64,
-    /// See [`Usage::stored_bytes`], in all tenants. What begins below it may end above.
+    /// See [`Usage::stored_bytes`], in all tenants. Only a payload that begins below it, and outcomes, may end above.
     pub stored_bytes_max: u64,
     /// The same, in the request's tenant.
     pub tenant_stored_bytes_max: u64,
@@ -25,7 +25,7 @@ pub struct Usage {
     pub open: u64,
     /// Requests whose lease holds.
     pub running: u64,
-    /// Payloads, chunks that are not void, outcomes and artifacts, until they are removed.
+    /// Payloads, chunks that are not void, checkpoints, outcomes and artifacts, until they are removed.
     pub stored_bytes: u64,
 }
 

@@ -22,8 +22,8 @@ use crate::store::{
 pub enum Fault {
     /// Nothing is done, and the caller is told [`ErrorKind::Unavailable`].
     Refuse,
-    /// Nothing is done, and the caller is told [`ErrorKind::Full`].
-    NoRoom,
+    /// Nothing is done, and the caller is told [`ErrorKind::NoSpace`].
+    NoSpace,
     /// It is done, but the caller is told [`ErrorKind::Unavailable`].
     LoseReply,
     /// It is done after so long.
@@ -66,7 +66,7 @@ impl<S> Faulty<S> {
         match (self.plan)(name) {
             None => call.await,
             Some(Fault::Refuse) => Err(unavailable("refused by the test's plan")),
-            Some(Fault::NoRoom) => Err(ErrorKind::Full.into()),
+            Some(Fault::NoSpace) => Err(ErrorKind::NoSpace.into()),
             Some(Fault::LoseReply) => {
                 call.await?;
                 Err(unavailable("done, but its reply is lost by the test's plan"))
@@ -159,8 +159,14 @@ impl<S: Requests> Requests for Faulty<S> {
         self.call("reclaim", self.store.reclaim(worker, now)).await
     }
 
-    async fn append(&self, lease: &Lease, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
-        self.call("append", self.store.append(lease, entries, checkpoint)).await
+    async fn append(
+        &self,
+        lease: &Lease,
+        entries: &[LogEntry],
+        checkpoint: Option<&Json>,
+        quota: &Quota,
+    ) -> Result<bool> {
+        self.call("append", self.store.append(lease, entries, checkpoint, quota)).await
     }
 
     async fn finish(

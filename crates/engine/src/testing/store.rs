@@ -151,8 +151,15 @@ impl Requests for MemoryStore {
         Ok(self.requests.lock().reclaim(worker, now))
     }
 
-    async fn append(&self, lease: &Lease, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
-        self.requests.lock().append(lease, entries, checkpoint)
+    async fn append(
+        &self,
+        lease: &Lease,
+        entries: &[LogEntry],
+        checkpoint: Option<&Json>,
+        quota: &Quota,
+    ) -> Result<bool> {
+        let kept = self.kept(&lease.key.tenant);
+        self.requests.lock().append(lease, entries, checkpoint, quota, kept)
     }
 
     async fn finish(

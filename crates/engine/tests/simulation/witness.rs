@@ -73,8 +73,14 @@ impl Requests for Witness {
         self.store.reclaim(worker, now).await
     }
 
-    async fn append(&self, lease: &Lease, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
-        let cancel_asked = self.store.append(lease, entries, checkpoint).await?;
+    async fn append(
+        &self,
+        lease: &Lease,
+        entries: &[LogEntry],
+        checkpoint: Option<&Json>,
+        quota: &Quota,
+    ) -> Result<bool> {
+        let cancel_asked = self.store.append(lease, entries, checkpoint, quota).await?;
         self.ledger.done_under(lease, "append");
         Ok(cancel_asked)
     }

@@ -1,10 +1,14 @@
 //! Who is asking over HTTP: by the token that came with the call, or by the application's word.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
-    extract::FromRequestParts,
-    http::{header, request::Parts},
+    extract::{ConnectInfo, FromRequestParts},
+    http::{HeaderValue, header, request::Parts},
     response::Response,
 };
 use streamer_auth::{Identity, Rejected};
@@ -12,7 +16,7 @@ use streamer_engine::{Caller, Credentials, Rights};
 use streamer_protocol::{ErrorBody, ErrorCode, Timestamp};
 
 use super::{guest, problem};
-use crate::{credentials::rights_of, door::Shared};
+use crate::{credentials::rights_of, door::Shared, proxy};
 
 /// Whoever presents a valid token in the `Authorization` header, or is known to the application, and does not come too
 /// often.
@@ -49,8 +53,29 @@ async fn identify(shared: &Shared, query: Option<&str>, parts: &Parts) -> Result
         (Err(Rejected::Missing), Some(gate)) if gate.asks(false) => {
             Box::pin(guest::identify(shared, gate, parts)).await
         }
-        (identified, _) => identified.map_err(problem::rejected),
+        (identified, _) => identified.map_err(|why| refuse(shared, parts, why)),
     }
+}
+
+/// Counts a token that is not accepted, for its client's address. A good one is let in from wherever it comes, so each is
+/// looked at: many users may call by way of one address.
+fn refuse(shared: &Shared, parts: &Parts, why: Rejected) -> Response {
+    let counter = metrics::counter!("streamer_authentication_failures_total", "reason" => why.reason());
+    counter.increment(1);
+    let address = client_address(shared, parts);
+    let Err(wait) = shared.refusals.note(address, why.reason()) else { return problem::rejected(why) };
+    metrics::counter!("streamer_rate_limited_total", "what" => "refused_tokens").increment(1);
+    let message = "too many calls from this address with tokens that are not accepted: wait";
+    let mut response = problem::later(ErrorCode::RateLimited, message, wait);
+    // Whoever does not wait has to come all the way again.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Where a call comes from.
+pub(super) fn client_address(shared: &Shared, parts: &Parts) -> IpAddr {
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>().expect("every request has it");
+    proxy::client_address(peer.ip(), &parts.headers, &shared.settings.trusted_proxies)
 }
 
 async fn by_token(shared: &Shared, query: Option<&str>, parts: &Parts) -> Result<Identity, Rejected> {

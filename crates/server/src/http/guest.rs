@@ -1,9 +1,6 @@
 //! Who calls without a token: whoever the application says.
 
-use std::net::SocketAddr;
-
 use axum::{
-    extract::ConnectInfo,
     http::{HeaderValue, header, request::Parts},
     response::Response,
 };
@@ -11,11 +8,10 @@ use streamer_auth::Identity;
 use streamer_protocol::ErrorCode;
 use tokio::time::Instant;
 
-use super::problem;
+use super::{caller::client_address, problem};
 use crate::{
     door::Shared,
     gate::{self, Entry, Gate, Presented},
-    proxy,
 };
 
 /// Asks the application who it is, unless it said so a moment ago.
@@ -23,8 +19,7 @@ use crate::{
 /// Each question is a call that anybody can have us make. So those whom it did not know count as new connections do, and
 /// an address that has spent those is not asked about.
 pub(super) async fn identify(shared: &Shared, gate: &Gate, parts: &Parts) -> Result<Identity, Response> {
-    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>().expect("every request has it");
-    let address = proxy::client_address(peer.ip(), &parts.headers, &shared.settings.trusted_proxies);
+    let address = client_address(shared, parts);
     let entry = Entry::Call(parts.method.clone());
     let knock = gate.knock(entry, &parts.uri, &parts.headers, address.to_string());
     let presented = Presented::of(&knock);

@@ -11,7 +11,7 @@ use serde::Serialize;
 use streamer_auth::Rejected;
 use streamer_protocol::{Details, ErrorBody, ErrorCode, FieldProblem, RequestId, Retry};
 
-use crate::{answer, credentials::count_rejected};
+use crate::answer;
 
 /// What went wrong. `code`, `fields`, `correlation_id` and `retry` are those of the socket's errors.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -93,9 +93,8 @@ pub(crate) fn later(code: ErrorCode, message: &str, after: Duration) -> Response
     problem(ErrorBody::new(code, message).retry(again))
 }
 
-/// The answer to a token that is not accepted. Its reason goes to log and metric.
+/// The answer to a token that is not accepted.
 pub(crate) fn rejected(rejected: Rejected) -> Response {
-    count_rejected(rejected);
     let mut response = problem(ErrorBody::new(ErrorCode::Unauthorized, rejected.to_string()));
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response

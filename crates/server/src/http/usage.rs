@@ -22,7 +22,7 @@ pub(super) struct UsageView {
     open_max: u64,
     /// How many of them run.
     running: u64,
-    /// Payloads, chunks, outcomes and artifacts that are kept, in bytes.
+    /// Payloads, chunks, checkpoints, outcomes and artifacts that are kept, in bytes.
     stored_bytes: u64,
     /// How many bytes may be kept.
     stored_bytes_max: u64,

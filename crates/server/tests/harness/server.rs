@@ -57,6 +57,7 @@ impl Default for Setup {
             close_timeout: Duration::from_secs(5),
             // Tests come often, and all from one address.
             address_connections_per_minute: 0,
+            address_refusals_per_minute: 0,
             messages_per_minute: 0,
             ..Settings::default()
         };

@@ -37,7 +37,7 @@ pub async fn ends_what_waits(store: SharedStore) {
 /// One between two attempts.
 pub async fn ends_what_waits_for_a_retry(store: SharedStore) {
     let lease = running(&store, "a").await.lease;
-    store.append(&lease, &[chunk(1, 0), progress(2, 5.0)], None).await.expect("appends");
+    store.append(&lease, &[chunk(1, 0), progress(2, 5.0)], None, &PLENTY).await.expect("appends");
     store.retry(&lease, at(300), &error("e")).await.expect("waits");
     is_ended_at(&store, "a", 3, 5).await;
 }

@@ -37,7 +37,7 @@ pub async fn stores_everything(store: SharedStore) {
 /// The second call changes nothing, whatever else it says.
 pub async fn repeated_answers_where_it_stands(store: SharedStore) {
     let claim = running(&store, "a").await;
-    store.append(&claim.lease, &[progress(1, 40.0)], None).await.expect("appends");
+    store.append(&claim.lease, &[progress(1, 40.0)], None, &PLENTY).await.expect("appends");
     let before = snapshot(&store, &key("a")).await;
 
     let mut again = new(key("a"));
@@ -100,7 +100,7 @@ pub async fn promoted_is_leased(store: SharedStore) {
     assert_eq!((kept.last_seq, kept.started_at), (0, Some(at(0))));
     assert_eq!(next_due(&store).await, Some(at(1000)));
     assert_eq!(claim_all(&store, 999).await.len(), 0, "its lease holds");
-    store.append(&lease, &[chunk(1, 0)], None).await.expect("it may append");
+    store.append(&lease, &[chunk(1, 0)], None, &PLENTY).await.expect("it may append");
 
     let taken = claim_one(&store, 1000).await;
     assert!(taken.lease.fence > lease.fence);

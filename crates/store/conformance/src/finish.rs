@@ -8,7 +8,7 @@ use crate::given::*;
 /// Record and log say the same.
 pub async fn ends_with_the_outcome(store: SharedStore) {
     let lease = running(&store, "a").await.lease;
-    store.append(&lease, &[chunk(1, 0), progress(2, 100.0)], None).await.expect("appends");
+    store.append(&lease, &[chunk(1, 0), progress(2, 100.0)], None, &PLENTY).await.expect("appends");
     let seq = store.finish(&lease, &completed(), at(70), at(900)).await.expect("ends");
     assert_eq!(seq, 3, "the log's next");
     let kept = record(&store, &key("a")).await;

@@ -49,7 +49,7 @@ pub async fn may_hold_any_text(store: SharedStore) {
     }
     for claim in claim_all(&store, 0).await {
         let lease = claim.lease;
-        store.append(&lease, &[chunk(1, 0)], None).await.expect("appends");
+        store.append(&lease, &[chunk(1, 0)], None, &PLENTY).await.expect("appends");
         store.finish(&lease, &completed(), at(1), at(99)).await.expect("ends");
     }
     for text in texts {
@@ -67,7 +67,7 @@ pub async fn of_other_users_and_tenants_are_other_requests(store: SharedStore) {
         enqueue(&store, &with_payload(new(other.clone()), "1")).await;
         store.cancel(&other, &cancelled(), at(1), at(99)).await.expect("ends");
     }
-    store.append(&mine.lease, &[chunk(1, 0)], None).await.expect("mine goes on");
+    store.append(&mine.lease, &[chunk(1, 0)], None, &PLENTY).await.expect("mine goes on");
     assert_eq!(log(&store, &key("a")).await, [chunk(1, 0)]);
     assert!(!summary(&store, &key("a")).await.cancel_asked);
 }

@@ -57,7 +57,7 @@ pub async fn renewals_answer_in_order(store: SharedStore) {
 /// A draining worker's requests go on elsewhere.
 pub async fn released_can_be_claimed_at_once(store: SharedStore) {
     let lease = running(&store, "a").await.lease;
-    store.append(&lease, &[], Some(&json("1"))).await.expect("stores");
+    store.append(&lease, &[], Some(&json("1")), &PLENTY).await.expect("stores");
     store.release(&lease, at(20)).await.expect("waits");
     let waits = summary(&store, &key("a")).await;
     assert_eq!((waits.status, waits.run_at), (RequestStatus::Pending, at(20)));

@@ -108,7 +108,7 @@ impl History {
             7..=9 => {
                 let entries = self.entries(&lease.key).await;
                 let checkpoint = (self.dice.below(3) == 0).then(|| json(&self.now.to_string()));
-                both!(self, append(&lease, &entries, checkpoint.as_ref())).1
+                both!(self, append(&lease, &entries, checkpoint.as_ref(), &QUOTA)).1
             }
             10 | 11 => {
                 let outcome = [completed(), failed(), cancelled()][dice.below(3) as usize].clone();

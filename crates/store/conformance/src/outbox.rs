@@ -48,7 +48,7 @@ fn first_page() -> PageQuery {
 pub async fn holds_what_ended(store: SharedStore) {
     enqueue(&store, &announced("a")).await;
     let lease = claim_one(&store, 0).await.lease;
-    store.append(&lease, &[chunk(1, 0)], None).await.expect("appends");
+    store.append(&lease, &[chunk(1, 0)], None, &PLENTY).await.expect("appends");
     assert_eq!((take(&store, 5).await, depth(&store).await), (Vec::new(), (0, 0)));
     store.finish(&lease, &failed(), at(10), at(900)).await.expect("ends");
     assert_eq!(depth(&store).await, (1, 0));

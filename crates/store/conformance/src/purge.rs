@@ -6,7 +6,7 @@ use crate::given::*;
 
 async fn ended(store: &SharedStore, id: &str, expires_at: i64) {
     let lease = running(store, id).await.lease;
-    store.append(&lease, &[chunk(1, 0)], Some(&json("1"))).await.expect("appends");
+    store.append(&lease, &[chunk(1, 0)], Some(&json("1")), &PLENTY).await.expect("appends");
     store.finish(&lease, &completed(), at(1), at(expires_at)).await.expect("ends");
 }
 
@@ -63,7 +63,7 @@ pub async fn loses_the_lease(store: SharedStore) {
     store.finish(&lease, &completed(), at(1), at(2)).await.expect("ends");
     store.purge_requests(at(2), 10).await.expect("purges");
     assert_eq!(refusal(store.finish(&lease, &completed(), at(3), at(9)).await), ErrorKind::LeaseLost);
-    assert_eq!(refusal(store.append(&lease, &[], None).await), ErrorKind::LeaseLost);
+    assert_eq!(refusal(store.append(&lease, &[], None, &PLENTY).await), ErrorKind::LeaseLost);
     assert_eq!(refusal(store.retry(&lease, at(3), &error("e")).await), ErrorKind::LeaseLost);
     assert_eq!(refusal(store.release(&lease, at(3)).await), ErrorKind::LeaseLost);
 }

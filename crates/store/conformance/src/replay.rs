@@ -8,7 +8,7 @@ use crate::given::*;
 /// It waits as if it had never failed, and goes on from its checkpoint.
 pub async fn gives_a_second_chance(store: SharedStore) {
     let lease = running(&store, "a").await.lease;
-    store.append(&lease, &[chunk(1, 0)], Some(&json("1"))).await.expect("appends");
+    store.append(&lease, &[chunk(1, 0)], Some(&json("1")), &PLENTY).await.expect("appends");
     store.retry(&lease, at(1), &error("e")).await.expect("waits");
     claim_one(&store, 1).await;
     let lease = claim_one(&store, 1001).await.lease;
@@ -32,7 +32,7 @@ pub async fn gives_a_second_chance(store: SharedStore) {
 /// The log goes on above the outcome that a client may have seen.
 pub async fn takes_the_outcome_out_of_the_log(store: SharedStore) {
     let lease = running(&store, "a").await.lease;
-    store.append(&lease, &[progress(1, 20.0)], None).await.expect("appends");
+    store.append(&lease, &[progress(1, 20.0)], None, &PLENTY).await.expect("appends");
     let failed_at = store.finish(&lease, &failed(), at(1), at(99)).await.expect("ends");
     store.replay(&key("a"), at(2)).await.expect("replays");
     assert_eq!(log(&store, &key("a")).await, [progress(1, 20.0)]);
@@ -83,6 +83,6 @@ pub async fn ends_the_old_leases_say(store: SharedStore) {
     assert_eq!(refusal(store.finish(&old, &failed(), at(3), at(99)).await), ErrorKind::LeaseLost);
     let new = claim_one(&store, 4).await.lease;
     assert_eq!(refusal(store.finish(&old, &failed(), at(5), at(99)).await), ErrorKind::LeaseLost);
-    assert_eq!(refusal(store.append(&old, &[], Some(&json("1"))).await), ErrorKind::LeaseLost);
+    assert_eq!(refusal(store.append(&old, &[], Some(&json("1")), &PLENTY).await), ErrorKind::LeaseLost);
     store.finish(&new, &completed(), at(6), at(99)).await.expect("ends");
 }

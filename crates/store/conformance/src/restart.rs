@@ -11,7 +11,7 @@ fn restart(seq: u64, now: i64, attempt: u32, from_index: u64) -> LogEntry {
 /// Without a checkpoint every chunk is void.
 pub async fn voids_what_no_checkpoint_covers(store: SharedStore) {
     let first = running(&store, "a").await;
-    store.append(&first.lease, &[chunk(1, 0), chunk(2, 1)], None).await.expect("appends");
+    store.append(&first.lease, &[chunk(1, 0), chunk(2, 1)], None, &PLENTY).await.expect("appends");
     let second = claim_one(&store, 1000).await;
     let expected = restart(3, 1000, 2, 0);
     assert_eq!(second.restart, Some(expected.clone()));
@@ -19,7 +19,7 @@ pub async fn voids_what_no_checkpoint_covers(store: SharedStore) {
     assert_eq!((counted.last_seq, counted.chunks, counted.log_bytes), (3, 0, 0));
     assert_eq!(log(&store, &key("a")).await, std::slice::from_ref(&expected));
 
-    store.append(&second.lease, &[chunk(4, 0)], None).await.expect("index 0 again");
+    store.append(&second.lease, &[chunk(4, 0)], None, &PLENTY).await.expect("index 0 again");
     assert_eq!(log(&store, &key("a")).await, [expected, chunk(4, 0)]);
 }
 
@@ -27,8 +27,8 @@ pub async fn voids_what_no_checkpoint_covers(store: SharedStore) {
 pub async fn keeps_what_the_checkpoint_covers(store: SharedStore) {
     let first = running(&store, "a").await;
     let state = json(r#"{"row":2}"#);
-    store.append(&first.lease, &[chunk(1, 0), chunk(2, 1)], Some(&state)).await.expect("appends");
-    store.append(&first.lease, &[chunk(3, 2)], None).await.expect("appends");
+    store.append(&first.lease, &[chunk(1, 0), chunk(2, 1)], Some(&state), &PLENTY).await.expect("appends");
+    store.append(&first.lease, &[chunk(3, 2)], None, &PLENTY).await.expect("appends");
 
     let second = claim_one(&store, 1000).await;
     assert_eq!(second.record.checkpoint, Some(state));
@@ -61,11 +61,11 @@ pub async fn comes_with_every_attempt_but_the_first(store: SharedStore) {
 /// A reader that applies the log in order ends with the right chunks.
 pub async fn supersedes_earlier_ones(store: SharedStore) {
     let claim = running(&store, "a").await;
-    store.append(&claim.lease, &[chunk(1, 0)], Some(&json("1"))).await.expect("appends");
+    store.append(&claim.lease, &[chunk(1, 0)], Some(&json("1")), &PLENTY).await.expect("appends");
     let claim = claim_one(&store, 1000).await;
-    store.append(&claim.lease, &[chunk(3, 1)], Some(&json("2"))).await.expect("appends");
+    store.append(&claim.lease, &[chunk(3, 1)], Some(&json("2")), &PLENTY).await.expect("appends");
     let claim = claim_one(&store, 2000).await;
-    store.append(&claim.lease, &[chunk(5, 2)], None).await.expect("appends");
+    store.append(&claim.lease, &[chunk(5, 2)], None, &PLENTY).await.expect("appends");
     claim_one(&store, 3000).await;
 
     // The restart from 1 is still needed by who saw an earlier chunk 1; that from 2 came twice.
@@ -81,7 +81,7 @@ pub async fn supersedes_earlier_ones(store: SharedStore) {
 /// A new attempt does not make the percentage fall.
 pub async fn keeps_the_progress(store: SharedStore) {
     let claim = running(&store, "a").await;
-    store.append(&claim.lease, &[progress(1, 60.0), chunk(2, 0)], None).await.expect("appends");
+    store.append(&claim.lease, &[progress(1, 60.0), chunk(2, 0)], None, &PLENTY).await.expect("appends");
     let again = claim_one(&store, 1000).await;
     assert_eq!(again.record.summary.progress.map(|p| p.percentage), Some(60.0));
     assert_eq!(log(&store, &key("a")).await, [progress(1, 60.0), restart(3, 1000, 2, 0)]);

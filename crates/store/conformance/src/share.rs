@@ -152,7 +152,7 @@ pub async fn passes_over_an_action_at_its_bound(store: SharedStore) {
     assert_eq!(claim(2000).await.len(), 3, "two of it, and the one that has no bound");
 }
 
-/// What counts are payloads and permissions, chunks that are not void, outcomes and artifacts, until they are removed.
+/// What counts are payloads and permissions, chunks that are not void, checkpoints, outcomes and artifacts, until they are removed.
 pub async fn counts_the_bytes_that_are_kept(store: SharedStore) {
     let payload = r#"{"year": 2026}["build","read"]"#.len() as u64;
     let outcome = completed().to_json().as_str().len() as u64;
@@ -166,26 +166,29 @@ pub async fn counts_the_bytes_that_are_kept(store: SharedStore) {
     let claim = claim_one(&store, 0).await;
     assert_eq!(claim.record.permissions, wanted.permissions);
     assert_eq!(bytes(0).await, payload);
-    store.append(&claim.lease, &[chunk(1, 0), chunk(2, 1)], Some(&json("1"))).await.expect("appends");
-    store.append(&claim.lease, &[chunk(3, 2), progress(4, 1.0)], None).await.expect("appends");
-    assert_eq!(bytes(1).await, payload + 18);
+    store
+        .append(&claim.lease, &[chunk(1, 0), chunk(2, 1)], Some(&json("1")), &PLENTY)
+        .await
+        .expect("appends");
+    store.append(&claim.lease, &[chunk(3, 2), progress(4, 1.0)], None, &PLENTY).await.expect("appends");
+    assert_eq!(bytes(1).await, payload + 18 + 1);
     let again = claim_one(&store, 1000).await;
-    assert_eq!(bytes(1000).await, payload + 12, "a chunk that no checkpoint covers is void");
+    assert_eq!(bytes(1000).await, payload + 13, "a chunk that no checkpoint covers is void");
     store.retry(&again.lease, at(1001), &error("e")).await.expect("waits");
-    assert_eq!(bytes(1001).await, payload + 12, "a failure that is to be repeated is no outcome");
+    assert_eq!(bytes(1001).await, payload + 13, "a failure that is to be repeated is no outcome");
     let last = claim_one(&store, 1001).await;
     store.finish(&last.lease, &failed(), at(1002), at(5000)).await.expect("ends");
     let failure = failed().to_json().as_str().len() as u64;
-    assert_eq!(bytes(1002).await, payload + 12 + failure);
+    assert_eq!(bytes(1002).await, payload + 13 + failure);
     store.replay(&key("a"), at(1003)).await.expect("replays");
-    assert_eq!(bytes(1003).await, payload + 12);
+    assert_eq!(bytes(1003).await, payload + 13);
     let last = claim_one(&store, 1003).await;
     store.finish(&last.lease, &completed(), at(1004), at(5000)).await.expect("ends");
     keep(&store, "acme", 1, 100, &PLENTY).await.expect("keeps");
     keep(&store, "other", 2, 7, &PLENTY).await.expect("keeps");
-    assert_eq!(bytes(1005).await, payload + 12 + outcome + 100);
+    assert_eq!(bytes(1005).await, payload + 13 + outcome + 100);
     assert_eq!(usage(&store, "other", 0).await, Usage { open: 0, running: 0, stored_bytes: 7 });
-    assert_eq!(store.stored_bytes().await.expect("reads"), payload + 12 + outcome + 107);
+    assert_eq!(store.stored_bytes().await.expect("reads"), payload + 13 + outcome + 107);
     store.purge_requests(at(5000), 10).await.expect("purges");
     assert_eq!(bytes(5000).await, 100);
     store.purge_artifacts(at(5000), 10).await.expect("purges");
@@ -237,4 +240,50 @@ pub async fn bounds_the_bytes_of_all_together(store: SharedStore) {
     store.finish(&lease.lease, &completed(), at(1), at(2)).await.expect("ends, though it adds bytes");
     store.purge_requests(at(2), 10).await.expect("purges");
     assert!(store.enqueue(&new(key_of("t3", "u", "a")), &quota).await.is_ok(), "a purge makes room");
+}
+
+/// What runs is held to it too: what does not fit is refused and changes nothing, what adds nothing always fits, and the
+/// request can end.
+pub async fn bounds_the_bytes_of_what_runs(store: SharedStore) {
+    for (n, in_all) in [false, true].into_iter().enumerate() {
+        let id = format!("r{n}");
+        enqueue_id(&store, &id).await;
+        let lease = claim_one(&store, 0).await.lease;
+        let kept = store.stored_bytes().await.expect("reads");
+        let bounded = |bytes: u64| match in_all {
+            false => Quota { tenant_stored_bytes_max: bytes, ..PLENTY },
+            true => Quota { stored_bytes_max: bytes, ..PLENTY },
+        };
+        let state = json(r#"{"n":1}"#);
+        let entries = [progress(1, 1.0), chunk(2, 0)];
+        let quota = bounded(kept + 12);
+        let refused = store.append(&lease, &entries, Some(&state), &quota).await;
+        assert_eq!(
+            refusal(refused),
+            ErrorKind::Full,
+            "6 bytes of a chunk and 7 of a checkpoint, and room for 12"
+        );
+        assert_eq!(log(&store, &key(&id)).await, []);
+        assert_eq!(record(&store, &key(&id)).await.checkpoint, None);
+        let quota = bounded(kept + 13);
+        for _ in 0..2 {
+            store
+                .append(&lease, &entries, Some(&state), &quota)
+                .await
+                .expect("just fits, and is safe to repeat");
+        }
+        assert_eq!(store.stored_bytes().await.expect("reads"), kept + 13);
+        for checkpoint in [None, Some(json(r#"{"n":2}"#)), Some(json("3"))] {
+            let seq = summary(&store, &key(&id)).await.last_seq + 1;
+            let progress = [progress(seq, 2.0)];
+            store.append(&lease, &progress, checkpoint.as_ref(), &quota).await.expect("adds nothing");
+        }
+        assert_eq!(store.stored_bytes().await.expect("reads"), kept + 7, "a smaller checkpoint makes room");
+        let seq = summary(&store, &key(&id)).await.last_seq + 1;
+        store.append(&lease, &[chunk(seq, 1)], None, &quota).await.expect("has room again");
+        assert_eq!(refusal(store.append(&lease, &[chunk(seq + 1, 2)], None, &quota).await), ErrorKind::Full);
+        store.finish(&lease, &completed(), at(1), at(2)).await.expect("ends, though it adds bytes");
+        store.purge_requests(at(2), 10).await.expect("purges");
+        assert_eq!(store.stored_bytes().await.expect("reads"), 0);
+    }
 }

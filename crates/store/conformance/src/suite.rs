@@ -163,6 +163,7 @@ macro_rules! suite {
                 counts_the_bytes_that_are_kept,
                 bounds_the_bytes_of_each_tenant,
                 bounds_the_bytes_of_all_together,
+                bounds_the_bytes_of_what_runs,
             }
             topics {
                 count_their_messages_from_one,

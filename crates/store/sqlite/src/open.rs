@@ -1,7 +1,8 @@
 //! From a path to a store, or to the reason why not in plain words.
 
 use std::{
-    io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -23,7 +24,11 @@ use crate::{
 #[non_exhaustive]
 pub enum OpenError {
     /// The file is something else.
-    #[error("{} is not a SQLite database", path.display())]
+    #[error(
+        "{} is not a SQLite database: name another file. If it was Streamer's, its beginning is damaged: restore the \
+         newest backup",
+        path.display()
+    )]
     NotADatabase {
         /// The file.
         path: PathBuf,
@@ -154,6 +159,7 @@ impl OpenError {
             return Self::DiskFull { path };
         }
         match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) if is_blank(&path) => Self::Damaged { path, source },
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, source },
             Some(ErrorCode::CannotOpen) if path.is_dir() => {
@@ -165,6 +171,14 @@ impl OpenError {
             _ => Self::Sqlite { path, source },
         }
     }
+}
+
+/// Whether nothing but zeros is where a file's format would be told (the SQLite file format, section 1.3). Nobody writes
+/// such a file: a disk or a copy lost its first page.
+fn is_blank(path: &Path) -> bool {
+    let mut head = [0xff; 100];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head.iter().all(|byte| *byte == 0)
 }
 
 /// Whether the folder that `path` is to be in is there.

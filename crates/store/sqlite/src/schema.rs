@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/004_outbox.sql"),
     include_str!("schema/005_permissions.sql"),
     include_str!("schema/006_message_keys.sql"),
+    include_str!("schema/007_checkpoint_bytes.sql"),
 ];
 
 /// Takes a file of version `found` to this version, or leaves it as it was.

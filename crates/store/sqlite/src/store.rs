@@ -237,9 +237,16 @@ impl Requests for SqliteStore {
         self.writer.call(move |tx| requests::reclaim(tx, &worker, now)).await
     }
 
-    async fn append(&self, lease: &Lease, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
+    async fn append(
+        &self,
+        lease: &Lease,
+        entries: &[LogEntry],
+        checkpoint: Option<&Json>,
+        quota: &Quota,
+    ) -> Result<bool> {
         let (lease, entries, checkpoint) = (lease.clone(), entries.to_vec(), checkpoint.cloned());
-        self.writer.call(move |tx| requests::append(tx, &lease, &entries, checkpoint.as_ref())).await
+        let quota = *quota;
+        self.writer.call(move |tx| requests::append(tx, &lease, &entries, checkpoint.as_ref(), &quota)).await
     }
 
     async fn finish(

@@ -91,6 +91,21 @@ async fn a_damaged_page_of_each_kind_is_refused_at_the_start_and_found_by_a_chec
 }
 
 #[tokio::test]
+async fn a_lost_first_page_is_called_damage() {
+    let folder = folder();
+    let path = filled(&folder, 3).await;
+    overwrite(&path, 0, &[0; PAGE]);
+    is_found(&path);
+    let error = refusal(&path);
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("restore the newest backup"), "{error}");
+    // Whatever else stands there: it may have been somebody's notes, or ours.
+    overwrite(&path, 0, &[0x5a; PAGE]);
+    let told = refusal(&path).to_string();
+    assert!(told.contains("is not a SQLite database") && told.contains("damaged: restore"), "{told}");
+}
+
+#[tokio::test]
 async fn altered_text_is_found_by_a_check() {
     let folder = folder();
     let path = filled(&folder, 3).await;

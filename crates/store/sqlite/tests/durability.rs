@@ -24,7 +24,7 @@ async fn fill(store: &SqliteStore) {
         let lease = &claims[0].lease;
         let chunk = EntryBody::Chunk { index: 0, data: json(r#""é""#) };
         let entry = LogEntry { seq: 1, at: at(5), body: chunk };
-        store.append(lease, &[entry], Some(&json("7"))).await.expect("appends");
+        store.append(lease, &[entry], Some(&json("7")), &PLENTY).await.expect("appends");
         if id == "ended" {
             store.finish(lease, &Outcome::Completed(json("[1]")), at(9), at(99)).await.expect("ends");
         }

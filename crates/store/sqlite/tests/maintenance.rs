@@ -41,7 +41,7 @@ async fn a_sound_store_in_use_has_no_findings() {
     store.keep(artifact(1), &PLENTY).await.expect("keeps");
     let report = check(&Settings::at(path(&folder))).expect("checks");
     assert_eq!(report.findings, []);
-    assert_eq!((report.version, report.requests, report.open_requests, report.artifacts), (6, 2, 1, 1));
+    assert_eq!((report.version, report.requests, report.open_requests, report.artifacts), (7, 2, 1, 1));
     enqueue(&store, "c").await;
 }
 

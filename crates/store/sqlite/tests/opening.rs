@@ -71,7 +71,7 @@ async fn an_empty_file_becomes_a_store() {
     drop(store);
     let conn = Connection::open(path(&folder)).expect("opens");
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("reads");
-    assert_eq!(version, 6);
+    assert_eq!(version, 7);
 }
 
 #[tokio::test]
@@ -88,6 +88,7 @@ async fn a_store_of_the_first_version_is_brought_to_this_one() {
          (2, 'acme', 'ada', 'ended', 'a', zeroblob(32), 0, 1, 0, 0, 'COMPLETED', NULL, 9, 3, '[1]'), \
          (3, 'other', 'bob', 'failed once', 'a', zeroblob(32), 1, 1, 0, 7, 'RETRYING', 7, NULL, 0, '{}'); \
          INSERT INTO payload VALUES (1, '1'), (2, '22'), (3, '\"é\"'); \
+         INSERT INTO checkpoint VALUES (3, '{\"at\":5}'); \
          INSERT INTO artifact VALUES ('00000000000000000000000000000001', 'acme', 'ada', 'n', 't', 100, 0, 9);",
     )
     .expect("fills");
@@ -105,7 +106,7 @@ async fn a_store_of_the_first_version_is_brought_to_this_one() {
         async move { store.usage(&TenantId::new(tenant), at(0)).await.expect("reads") }
     };
     assert_eq!(usage("acme").await, Usage { open: 1, running: 0, stored_bytes: 1 + 2 + 3 + 3 + 100 });
-    assert_eq!(usage("other").await, Usage { open: 1, running: 0, stored_bytes: 4 });
+    assert_eq!(usage("other").await, Usage { open: 1, running: 0, stored_bytes: 4 + 8 });
     let (me, unbounded) = (WorkerId::new("w"), RunningMax::default());
     let claimed = store.claim(&me, at(5), at(99), 9, &unbounded).await.expect("claims");
     assert_eq!((claimed.claims.len(), claimed.next_due), (1, Some(at(7))));

@@ -38,7 +38,9 @@ impl Stored {
         let outcome = self.record.outcome.as_ref().filter(|_| self.record.summary.status.is_final());
         let outcome = outcome.map_or(0, |outcome| outcome.to_json().as_str().len());
         let permissions = self.record.permissions.kept().map_or(0, |kept| kept.len());
-        self.record.summary.log_bytes + (self.record.payload.as_str().len() + permissions + outcome) as u64
+        let checkpoint = self.record.checkpoint.as_ref().map_or(0, |state| state.as_str().len());
+        let contents = self.record.payload.as_str().len() + permissions + checkpoint + outcome;
+        self.record.summary.log_bytes + contents as u64
     }
 
     pub(super) fn claim(&mut self, worker: &WorkerId, now: Timestamp, lease_until: Timestamp) -> Claim {
@@ -77,17 +79,19 @@ impl Stored {
             EntryBody::Restart { from_index, .. } => from_index < covered,
             _ => true,
         });
-        let bytes = |entry: &LogEntry| match &entry.body {
-            EntryBody::Chunk { data, .. } => data.as_str().len() as u64,
-            _ => 0,
-        };
-        self.record.summary.log_bytes = self.log.iter().map(bytes).sum();
+        self.record.summary.log_bytes = self.log.iter().map(bytes_of).sum();
         self.record.summary.chunks = covered;
         let attempt = self.record.summary.attempt;
         self.push_next(now, EntryBody::Restart { attempt, from_index: covered })
     }
 
-    pub(super) fn append(&mut self, entries: &[LogEntry], checkpoint: Option<&Json>) -> Result<bool> {
+    /// `room` is for so many more bytes.
+    pub(super) fn append(
+        &mut self,
+        entries: &[LogEntry],
+        checkpoint: Option<&Json>,
+        room: u64,
+    ) -> Result<bool> {
         let summary = &self.record.summary;
         let cancel_asked = summary.cancel_asked;
         if entries.last().is_some_and(|last| last.seq < summary.last_seq) {
@@ -106,6 +110,13 @@ impl Stored {
             }
             seq = entry.seq;
             index += u64::from(matches!(entry.body, EntryBody::Chunk { .. }));
+        }
+        let kept = self.record.checkpoint.as_ref().map_or(0, |state| state.as_str().len());
+        let gone = checkpoint.map_or(0, |_| kept as u64);
+        let come = checkpoint.map_or(0, |state| state.as_str().len()) as u64;
+        let chunks: u64 = new.iter().map(|entry| bytes_of(entry)).sum();
+        if (chunks + come).saturating_sub(gone) > room {
+            return Err(ErrorKind::Full.into());
         }
         for entry in new {
             self.push(entry.clone());
@@ -155,6 +166,14 @@ impl Stored {
             EntryBody::Restart { .. } | EntryBody::Outcome(_) => {}
         }
         self.log.push(entry);
+    }
+}
+
+/// What an entry counts among the bytes that are kept.
+fn bytes_of(entry: &LogEntry) -> u64 {
+    match &entry.body {
+        EntryBody::Chunk { data, .. } => data.as_str().len() as u64,
+        _ => 0,
     }
 }
 

@@ -61,9 +61,8 @@ impl StoredRequests {
     /// `kept` are the bytes of what else is kept.
     fn insert(&mut self, new: &NewRequest, quota: &Quota, kept: Kept) -> Result<&mut Stored> {
         let tenant = &new.key.tenant;
-        let kept = Kept { all: self.bytes(None) + kept.all, tenant: self.bytes(Some(tenant)) + kept.tenant };
         let full = self.open() >= quota.open_max || self.open_of(tenant) >= quota.tenant_open_max;
-        if full || kept.room(quota) == 0 {
+        if full || self.room(tenant, quota, kept) == 0 {
             return Err(ErrorKind::Full.into());
         }
         self.joins(tenant);
@@ -165,8 +164,11 @@ impl StoredRequests {
         lease: &Lease,
         entries: &[LogEntry],
         checkpoint: Option<&Json>,
+        quota: &Quota,
+        kept: Kept,
     ) -> Result<bool> {
-        self.held(lease)?.append(entries, checkpoint)
+        let room = self.room(&lease.key.tenant, quota, kept);
+        self.held(lease)?.append(entries, checkpoint, room)
     }
 
     pub(super) fn finish(
@@ -289,6 +291,12 @@ impl StoredRequests {
     pub(super) fn bytes(&self, tenant: Option<&TenantId>) -> u64 {
         let of_it = self.by_key.iter().filter(|(key, _)| tenant.is_none_or(|tenant| key.tenant == *tenant));
         of_it.map(|(_, stored)| stored.bytes()).sum()
+    }
+
+    /// How many more bytes of this tenant's have room. `kept` are those of what else is kept.
+    fn room(&self, tenant: &TenantId, quota: &Quota, kept: Kept) -> u64 {
+        let (all, of_tenant) = (self.bytes(None), self.bytes(Some(tenant)));
+        Kept { all: all + kept.all, tenant: of_tenant + kept.tenant }.room(quota)
     }
 
     pub(super) fn running_of(&self, tenant: &TenantId, now: Timestamp) -> u64 {

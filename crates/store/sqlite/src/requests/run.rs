@@ -1,12 +1,13 @@
 //! What a worker does under its lease.
 
-use rusqlite::Connection;
-use streamer_engine::store::{EntryBody, ErrorKind, Lease, LogEntry, Outcome};
+use rusqlite::{Connection, OptionalExtension};
+use streamer_engine::store::{EntryBody, ErrorKind, Lease, LogEntry, Outcome, Quota};
 use streamer_protocol::{ErrorBody, Json, RequestStatus, Timestamp};
 
 use super::{Standing, end, under};
 use crate::{
     error::{Failure, invalid},
+    stored_bytes::bytes_of,
     value::{int, json_text},
     writer::Tx,
 };
@@ -16,6 +17,7 @@ pub(crate) fn append(
     lease: &Lease,
     entries: &[LogEntry],
     checkpoint: Option<&Json>,
+    quota: &Quota,
 ) -> Result<bool, Failure> {
     let standing = under(tx.conn, lease)?;
     if standing.status != RequestStatus::Processing {
@@ -27,9 +29,18 @@ pub(crate) fn append(
     let known = entries.iter().take_while(|entry| entry.seq <= standing.last_seq).count();
     let new = &entries[known..];
     continues(&standing, new)?;
+    let chunks = bytes_of_chunks(new);
+    let larger_by = match checkpoint {
+        Some(checkpoint) => bytes_of(checkpoint.as_str()) - bytes_of_checkpoint(tx.conn, standing.number)?,
+        None => 0,
+    };
+    let (tenant, added) = (&lease.key.tenant, chunks + larger_by);
+    if added > 0 && added.unsigned_abs() > tx.stored.room(tx.conn, tenant, quota)? {
+        return Err(ErrorKind::Full.into());
+    }
+    tx.stored.add(tenant, added);
     if !new.is_empty() {
-        let bytes = write(tx.conn, &standing, new)?;
-        tx.stored.add(&lease.key.tenant, bytes);
+        write(tx.conn, &standing, new, chunks)?;
     }
     if let Some(checkpoint) = checkpoint {
         tx.conn
@@ -60,14 +71,29 @@ fn continues(standing: &Standing, entries: &[LogEntry]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Answers how many bytes the chunks have.
-fn write(conn: &Connection, standing: &Standing, entries: &[LogEntry]) -> rusqlite::Result<i64> {
-    let (mut chunks, mut bytes, mut progress) = (0_i64, 0_i64, None);
+fn bytes_of_chunks(entries: &[LogEntry]) -> i64 {
+    let bytes = |entry: &LogEntry| match &entry.body {
+        EntryBody::Chunk { data, .. } => bytes_of(data.as_str()),
+        _ => 0,
+    };
+    entries.iter().map(bytes).sum()
+}
+
+fn bytes_of_checkpoint(conn: &Connection, number: i64) -> rusqlite::Result<i64> {
+    let kept = conn
+        .prepare_cached("SELECT octet_length(json) FROM checkpoint WHERE request = ?1")?
+        .query_row([number], |row| row.get(0))
+        .optional()?;
+    Ok(kept.unwrap_or(0))
+}
+
+/// `bytes` are the chunks'.
+fn write(conn: &Connection, standing: &Standing, entries: &[LogEntry], bytes: i64) -> rusqlite::Result<()> {
+    let (mut chunks, mut progress) = (0_i64, None);
     for entry in entries {
         match &entry.body {
             EntryBody::Chunk { index, data } => {
                 chunks += 1;
-                bytes += int(data.as_str().len() as u64);
                 conn.prepare_cached(
                     "INSERT INTO log (request, seq, at, place, json) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?
@@ -106,7 +132,7 @@ fn write(conn: &Connection, standing: &Standing, entries: &[LogEntry]) -> rusqli
                 json_text(state),
             ))?,
     };
-    Ok(bytes)
+    Ok(())
 }
 
 pub(crate) fn finish(

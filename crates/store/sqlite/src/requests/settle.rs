@@ -70,6 +70,7 @@ pub(crate) fn purge(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<u64, 
         .prepare_cached(
             "SELECT number, tenant, log_bytes + coalesce(octet_length(outcome), 0) + coalesce( \
              (SELECT octet_length(json) + coalesce(octet_length(permissions), 0) FROM payload WHERE payload.request = number), 0) \
+             + coalesce((SELECT octet_length(json) FROM checkpoint WHERE checkpoint.request = number), 0) \
              FROM request WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
         )?
         .query_map((now.as_millis(), limit), |row| {
