@@ -10,6 +10,7 @@
 mod content;
 mod differences;
 mod documents;
+mod doubts;
 mod events;
 mod ledger;
 mod models;
@@ -30,6 +31,7 @@ pub use differences::{Difference, Differences, Kind};
 pub use documents::Documents;
 pub use statistics::Statistic;
 
+use doubts::Doubts;
 use events::Recount;
 use ledger::Ledger;
 use models::Models;
@@ -156,13 +158,17 @@ const TYPES_MAX: usize = 100;
 /// Compares both sides.
 pub async fn verify(settings: &Settings, sink: &MongoSink, registry: &Registry) -> Result<Verified, Error> {
     let models = Models::new(sink, settings);
-    let mut findings = Findings::default();
+    let mut findings = Findings { doubts: Doubts::of(&models).await?, ..Findings::default() };
     let mut rows = Rows::open(settings).await?;
     let window = rows.window();
     let mut ledger = Ledger::open(&models).await?;
     while let Some(batch) = rows.next().await? {
         events::compare(batch, &mut ledger, &models, registry, &mut findings).await?;
+        if findings.doubts.is_full() {
+            findings.settle(settings, &models, registry).await?;
+        }
     }
+    findings.settle(settings, &models, registry).await?;
     let unreadable = rows.close().await;
     events::compare_unreadable(unreadable, &models, &mut findings).await?;
 
@@ -187,9 +193,19 @@ struct Findings {
     recount: Recount,
     /// Collections from whose documents some handler takes things away.
     removed_from: BTreeSet<String>,
+    doubts: Doubts,
 }
 
 impl Findings {
+    async fn settle(
+        &mut self,
+        settings: &Settings,
+        models: &Models<'_>,
+        registry: &Registry,
+    ) -> Result<(), Error> {
+        self.doubts.settle(settings, models, registry, &mut self.differences).await
+    }
+
     fn counts(&mut self, event_type: &str) -> &mut Counts {
         let is_known = self.by_type.contains_key(event_type) || self.by_type.len() < TYPES_MAX;
         let name = if is_known { event_type } else { "other" };
