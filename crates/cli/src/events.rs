@@ -10,6 +10,7 @@ mod demo;
 mod feed;
 mod figures;
 mod flags;
+mod letters;
 mod load;
 mod monitor;
 mod processor;
