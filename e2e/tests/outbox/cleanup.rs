@@ -4,8 +4,7 @@ use super::bed::Place;
 
 #[tokio::test]
 async fn only_what_is_handled_is_marked_and_removed() {
-    let Some(mut place) = Place::open().await else { return };
-    place.shell.set("STREAMER_EVENTS__POSTGRES__HEARTBEAT_INTERVAL_S", Some("1"));
+    let Some(place) = Place::open().await else { return };
     let processor = place.streaming().await;
     place.commit_users(1, 10).await;
     place.await_users(10).await;

@@ -134,9 +134,7 @@ async fn die_at(place: &Place, way: Way, at: &str) {
         }
         Way::Mark => {
             work.transaction().await;
-            // An idle slot moves on with the heart's beat.
-            let often = ["--set", "events.postgres.heartbeat_interval_s=1"];
-            let _running = place.processor("first", &often).await;
+            let _running = place.processor("first", &[]).await;
             dies(place, at, &["events", "cleanup", "mark"]).await;
             succeeds(place, &["events", "cleanup", "mark"]).await;
             let pending =

@@ -147,8 +147,11 @@ impl Connection {
     /// Begins to stream the slot's changes, from what is confirmed.
     pub(crate) async fn stream(mut self, slot: &str, publication: &str) -> Result<(Sender, Receiver)> {
         let publication = quoted_name_in_literal(publication);
+        // Since 15, a transaction that changes nothing of ours is not sent, and what it says only if that is asked for: it
+        // is how others have an idle slot move on.
+        let messages = if self.version() >= 150_000 { ", messages 'true'" } else { "" };
         let sql = format!(
-            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {publication})",
+            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {publication}{messages})",
             quoted(slot)
         );
         self.begin_query(&sql).await?;

@@ -57,8 +57,7 @@ async fn see_to(settings: &Settings, handled: Handled, patience: Duration) -> Re
     reading.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let cursor = format!("DECLARE handled NO SCROLL CURSOR FOR SELECT {id} FROM {table} WHERE {condition}");
     reading.query(&cursor).await?;
-    let end = reading.value("SELECT pg_catalog.pg_current_wal_insert_lsn()").await?.unwrap_or_default();
-    await_confirmed(&mut writing, settings, &end, patience).await?;
+    await_confirmed(&mut writing, settings, patience).await?;
     let mut count = 0;
     loop {
         let page = reading.query(&format!("FETCH {PAGE} FROM handled")).await?;
@@ -103,17 +102,19 @@ fn statements(settings: &Settings, handled: Handled) -> (String, Change) {
     }
 }
 
-/// Waits until the slot is confirmed up to a position.
+/// Waits until the slot is confirmed up to the log's end, as it is now.
 async fn await_confirmed(
     connection: &mut Connection,
     settings: &Settings,
-    end: &str,
     patience: Duration,
 ) -> Result<()> {
     let slot = &settings.slot;
+    let end = connection.value("SELECT pg_catalog.pg_current_wal_insert_lsn()").await?.unwrap_or_default();
+    // A transaction of our own behind it: on an idle log there would be nothing to confirm until the heart beats twice.
+    connection.query("SELECT pg_catalog.pg_logical_emit_message(true, 'streamer', '')").await?;
     let sql = format!(
         "SELECT confirmed_flush_lsn >= {}::pg_lsn FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
-        literal(end),
+        literal(&end),
         literal(slot)
     );
     let began = Instant::now();
