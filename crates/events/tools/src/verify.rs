@@ -35,7 +35,9 @@ use doubts::Doubts;
 use events::Recount;
 use ledger::Ledger;
 use models::Models;
-use outbox::{Lookup, Rows};
+use outbox::Rows;
+
+use crate::lookup::Lookup;
 
 /// What is verified.
 #[derive(Debug, Clone)]
@@ -172,7 +174,8 @@ pub async fn verify(settings: &Settings, sink: &MongoSink, registry: &Registry) 
     let unreadable = rows.close().await;
     events::compare_unreadable(unreadable, &models, &mut findings).await?;
 
-    let mut lookup = Lookup::open(settings).await?;
+    let Settings { server, outbox, row_bytes_max, timeout, .. } = settings;
+    let mut lookup = Lookup::open(server, outbox, *row_bytes_max, *timeout).await?;
     let documents = documents::compare(&mut lookup, &models, &window, settings, &mut findings).await?;
     lookup.close().await;
     let statistics = statistics::compare(&models, &window, &documents, &mut findings).await?;
