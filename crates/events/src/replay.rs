@@ -111,7 +111,7 @@ mod tests {
     use crate::{
         letter::Why,
         rejection::Rejection,
-        sink::{DeadLetters as _, Ledger as _, Sink as _},
+        sink::{DeadLetters as _, Ledger as _},
         testing::{MemorySink, given},
         write::Write,
     };
