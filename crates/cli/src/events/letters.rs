@@ -44,7 +44,7 @@ impl Letters {
         };
         match hand_on(models, &OfServer { admin, letter }, letter).await {
             Err(e) if e.kind() == ErrorKind::Invalid => {
-                let why = std::error::Error::source(&e).map(ToString::to_string);
+                let why = e.cause().map(ToString::to_string);
                 Ok(Replayed::Impossible(why.unwrap_or_else(|| e.to_string())))
             }
             replayed => Ok(replayed?),

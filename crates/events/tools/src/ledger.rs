@@ -38,7 +38,7 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] source::Error),
     /// The ledger cannot be read or written.
-    #[error("MongoDB: {0}")]
+    #[error("the ledger in MongoDB cannot be read or written")]
     Ledger(#[from] sink::Error),
 }
 

@@ -85,10 +85,10 @@ pub enum Error {
     #[error(transparent)]
     Postgres(#[from] QueryError),
     /// The read models cannot be read.
-    #[error("MongoDB: {0}")]
+    #[error("MongoDB cannot be read")]
     Models(#[from] sink::Error),
     /// The same.
-    #[error("MongoDB: {0}")]
+    #[error("MongoDB cannot be read")]
     MongoDb(#[from] mongodb::error::Error),
     /// The same.
     #[error("MongoDB: no answer within {0:?}")]

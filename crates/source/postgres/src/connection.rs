@@ -88,7 +88,8 @@ impl Connection {
         };
         let timed_out =
             |_| Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "connecting took too long"));
-        tokio::time::timeout(server.connect_timeout, opening).await.map_err(timed_out)?
+        let opened = tokio::time::timeout(server.connect_timeout, opening).await;
+        opened.map_err(timed_out).and_then(|opened| opened).map_err(|e| e.at(server))
     }
 
     /// The server's version as a number: 15.3 is 150003.
