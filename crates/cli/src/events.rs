@@ -10,6 +10,7 @@ mod demo;
 mod feed;
 mod figures;
 mod flags;
+mod letters;
 mod load;
 mod monitor;
 mod processor;
@@ -47,7 +48,7 @@ pub(crate) enum Command {
     Replay(replay::Arguments),
     /// Read all rows of the outbox again, after its slot was lost or its server restored.
     Resnapshot(resnapshot::Arguments),
-    /// Mark or remove rows of the outbox that are handled, or undo the setup.
+    /// Mark or remove rows of the outbox that are handled, forget those that are gone, or undo the setup.
     #[command(subcommand)]
     Cleanup(cleanup::Command),
     /// Show all of this: setup, 10 to 10,000 events under a live dashboard, each step verified, and a report.

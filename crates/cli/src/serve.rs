@@ -13,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 use streamer_engine::{Engine, Ports, Router, store::WorkerId};
 use streamer_events::Registry;
-use streamer_server::{Admin, AdminSettings, Door, Hub, Management};
+use streamer_server::{Admin, AdminSettings, Door, Hub, Management, PublishLetter};
 use streamer_service::{
     config::Loaded,
     signals::{Hangups, Stop},
@@ -224,12 +224,14 @@ async fn serve(
     Ok(joined?)
 }
 
-/// What operators are shown that is measured.
+/// What operators are shown that is measured, and what they may do with events.
 struct Shown {
     /// All metrics, those of the events too.
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The figures of the events.
     events: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What publishes dead letters of the topics again.
+    letters: Option<PublishLetter>,
 }
 
 fn shown(metrics: &Metrics, events: Option<&Beside>) -> Shown {
@@ -240,6 +242,7 @@ fn shown(metrics: &Metrics, events: Option<&Beside>) -> Shown {
             metrics.render() + &of_events.as_ref().map_or_else(String::new, |shown| shown())
         }),
         events: Arc::new(move || figures.as_ref().and_then(|figures| figures())),
+        letters: events.and_then(Beside::letters),
     }
 }
 
@@ -264,6 +267,7 @@ fn admin(
         allowed_hosts: config.allowed_hosts.clone(),
         metrics: shown.metrics,
         events: shown.events,
+        letters: shown.letters,
         configuration: serde_json::to_value(loaded.sources())?,
     };
     let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), settings);

@@ -32,6 +32,8 @@ streamer_failpoint::steps! {
     Index = "index",
     /// The documents of one collection are removed, to begin from nothing.
     Empty = "empty",
+    /// Some entries of the ledger are noted as gone, or removed.
+    Forget = "forget",
     /// A piece of what the source needs is made: schema, outbox, table of slots, publication.
     Make = "make",
     /// A piece of what the source needs is removed.

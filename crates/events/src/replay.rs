@@ -13,7 +13,7 @@ use crate::{
     letter::DeadLetter,
     position::{Offset, Partition, Position},
     registry::Registry,
-    sink::{ReadModels, Result},
+    sink::{ReadModels, Result, Sink},
 };
 
 /// What became of a letter.
@@ -24,20 +24,21 @@ pub enum Replayed {
     /// It is refused again, and stays.
     Refused(String),
     /// It cannot be tried, and stays.
-    Impossible(&'static str),
+    Impossible(String),
 }
+
+const TRUNCATED: &str = "its payload is kept only in part";
 
 /// Tries one letter again: only its own handler, and only what the letter is about. It goes once its writes are durable.
 /// Safe to repeat, and beside a pipeline that runs.
 pub async fn replay(models: &dyn ReadModels, registry: &Registry, letter: &DeadLetter) -> Result<Replayed> {
     if letter.truncated {
-        return Ok(Replayed::Impossible("its payload is kept only in part"));
+        return Ok(Replayed::Impossible(TRUNCATED.into()));
     }
     if !registry.has(&letter.event_type, &letter.handler) {
-        return Ok(Replayed::Impossible("its handler is not here"));
+        return Ok(Replayed::Impossible("its handler is not here".into()));
     }
-    let position = Position { partition: Partition::replay(&letter.id), offset: Offset::at(1) };
-    let event = event(letter, position.clone());
+    let event = event(letter);
     let projected = registry.project(&event);
     if let Some((_, rejection)) =
         projected.rejected.into_iter().find(|(handler, _)| **handler == *letter.handler)
@@ -52,15 +53,45 @@ pub async fn replay(models: &dyn ReadModels, registry: &Registry, letter: &DeadL
     });
     let mut batch = Batch::default();
     batch.add(Arrival { event: Arc::new(event), known_at: Arc::default() }, ours.collect());
-    models.record(&[(letter.event_id.clone(), position)]).await?;
-    if let Some(refused) = models.apply(&batch).await?.into_iter().next() {
+    finish(models, models, &batch, letter).await
+}
+
+/// Tries one letter again that a sink beside the read models has written: the sink is given the event, and the letter goes
+/// once the sink has it. Safe to repeat as far as the sink knows positions.
+pub async fn hand_on(models: &dyn ReadModels, sink: &dyn Sink, letter: &DeadLetter) -> Result<Replayed> {
+    match letter.truncated {
+        true => Ok(Replayed::Impossible(TRUNCATED.into())),
+        false => finish(models, sink, &batch(letter), letter).await,
+    }
+}
+
+/// The letter's event, for a sink that knows no documents.
+#[must_use]
+pub fn batch(letter: &DeadLetter) -> Batch {
+    let mut batch = Batch::default();
+    batch.add(Arrival { event: Arc::new(event(letter)), known_at: Arc::default() }, Vec::new());
+    batch
+}
+
+async fn finish(
+    models: &dyn ReadModels,
+    sink: &(impl Sink + ?Sized),
+    batch: &Batch,
+    letter: &DeadLetter,
+) -> Result<Replayed> {
+    models.record(&[(letter.event_id.clone(), position(letter))]).await?;
+    if let Some(refused) = sink.apply(batch).await?.into_iter().next() {
         return Ok(Replayed::Refused(refused.refusal.to_string()));
     }
     models.discard(std::slice::from_ref(&letter.id)).await?;
     Ok(Replayed::Applied)
 }
 
-fn event(letter: &DeadLetter, position: Position) -> Event {
+fn position(letter: &DeadLetter) -> Position {
+    Position { partition: Partition::replay(&letter.id), offset: Offset::at(1) }
+}
+
+fn event(letter: &DeadLetter) -> Event {
     Event {
         id: letter.event_id.clone(),
         event_type: letter.event_type.as_str().into(),
@@ -70,7 +101,7 @@ fn event(letter: &DeadLetter, position: Position) -> Event {
         created_at: letter.created_at,
         committed_at: None,
         passed: Passed::default(),
-        position,
+        position: position(letter),
     }
 }
 
@@ -80,7 +111,7 @@ mod tests {
     use crate::{
         letter::Why,
         rejection::Rejection,
-        sink::{DeadLetters as _, Ledger as _, Sink as _},
+        sink::{DeadLetters as _, Ledger as _},
         testing::{MemorySink, given},
         write::Write,
     };

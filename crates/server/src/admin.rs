@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 mod connections;
+mod letters;
 mod page;
 mod query;
 mod requests;
@@ -28,6 +29,8 @@ use crate::{
     listen::{self, Listening, Sockets},
 };
 
+pub use letters::PublishLetter;
+
 /// A store that takes longer to answer does not.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -45,6 +48,8 @@ pub struct AdminSettings {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// What the pipeline of events has measured, as JSON; none where there is none, or none just now.
     pub events: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Publishes what a dead letter of events is about; none where no events are published.
+    pub letters: Option<PublishLetter>,
     /// The configuration in force, without secrets.
     pub configuration: serde_json::Value,
 }
@@ -107,6 +112,7 @@ fn routes(shared: Arc<Shared>, management: Router<Arc<Shared>>) -> Router {
         .route("/v1/breakers", get(connections::breakers))
         .route("/v1/configuration", get(configuration))
         .route("/v1/events", get(events))
+        .merge(letters::routes())
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), access::operator));
     Router::new()
         .route("/healthz", get(healthy))

@@ -35,7 +35,7 @@ mod volley;
 mod waiting;
 mod wire;
 
-pub use admin::{Admin, AdminSettings};
+pub use admin::{Admin, AdminSettings, PublishLetter};
 pub use door::{Door, Readiness};
 pub use gate::{Entry, Gate, Gatekeeper, Knock, Turned};
 pub use http::HttpSettings;

@@ -46,6 +46,15 @@ async fn only_operators_get_in() {
 }
 
 #[tokio::test]
+async fn letters_are_operators_business_and_only_where_events_are_published() {
+    let server = Server::start().await;
+    let letter = || Http::new("POST", server.admin, "/v1/events/letters");
+    assert_eq!(letter().send().await.error(), (401, "UNAUTHORIZED".to_owned()));
+    assert_eq!(letter().operator().send().await.error(), (404, "NOT_FOUND".to_owned()));
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn without_a_token_nobody_is_an_operator() {
     for token in [None, Some(String::new())] {
         let server = Setup { admin_token: token, ..Setup::default() }.start().await;

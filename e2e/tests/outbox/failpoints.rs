@@ -38,6 +38,8 @@ enum Way {
     Replay,
     /// `events cleanup mark`.
     Mark,
+    /// `events cleanup ledger`.
+    Forget,
     /// `events cleanup all`.
     CleanUp,
 }
@@ -59,6 +61,8 @@ const fn ways_to(step: Step) -> &'static [(Way, &'static [u32])] {
         Step::Confirm => &[(Way::Follow, &[3])],
         Step::Discard => &[(Way::Replay, &[1])],
         Step::SeeTo => &[(Way::Mark, &[1])],
+        // It is noted, and removed.
+        Step::Forget => &[(Way::Forget, &[1, 2])],
         // Schema, outbox, table of slots, publication.
         Step::Make => &[(Way::Setup, &[1, 2, 3, 4])],
         Step::MakeSlot | Step::KnowSlot => &[(Way::Setup, &[1]), (Way::Resnapshot, &[1])],
@@ -134,14 +138,22 @@ async fn die_at(place: &Place, way: Way, at: &str) {
         }
         Way::Mark => {
             work.transaction().await;
-            // An idle slot moves on with the heart's beat.
-            let often = ["--set", "events.postgres.heartbeat_interval_s=1"];
-            let _running = place.processor("first", &often).await;
+            let _running = place.processor("first", &[]).await;
             dies(place, at, &["events", "cleanup", "mark"]).await;
             succeeds(place, &["events", "cleanup", "mark"]).await;
             let pending =
                 place.sql("SELECT count(*) FROM activity.event_outbox WHERE status = 'pending'").await;
             assert_eq!(pending, "0");
+            return place.verify().await;
+        }
+        Way::Forget => {
+            let _running = at_work(place, &work).await;
+            place.sql("DELETE FROM activity.event_outbox").await;
+            let forget = ["events", "cleanup", "ledger", "--gone-for", "0s"];
+            dies(place, at, &forget).await;
+            succeeds(place, &forget).await;
+            assert_eq!(place.count("_streamer_ledger").await, 0);
+            work.transaction().await;
             return place.verify().await;
         }
         Way::CleanUp => {

@@ -203,3 +203,56 @@ async fn what_stops_the_events_does_not_stop_the_server() {
     let told = place.shell.run(wrong).await.failed(1);
     assert!(told.contains("events.topics.tenant") && told.contains("events.topics.tenant_field"), "{told}");
 }
+
+#[tokio::test]
+async fn a_letter_of_the_topics_is_published_once_by_the_server_that_has_them() {
+    const FIELD: &str = "STREAMER_EVENTS__TOPICS__TENANT_FIELD";
+    let Some(place) = Place::open().await else { return };
+    let mut server = durable(place.server()).prepared();
+    server.set_variable(FIELD, Some("tenant"));
+    server.restart().await;
+    follows(&server).await;
+    let mut ada = server.peer("ada", "acme").await;
+    let epoch = subscribe(&mut ada, None).await["epoch"].clone();
+    let lost = Told("ActivityUpdated", ACTIVITY, json!({ "updates": { "title": "nobody's" } }));
+    place.commit(&[lost, changed(1)]).await;
+    assert_eq!(ada.frame().await["data"]["payload"]["updates"]["title"], "t1");
+
+    let topics = "events.topics.enabled=true";
+    let admin = format!("admin.address={}", server.admin());
+    let replay = ["events", "replay", "--set", topics, "--set", "events.topics.tenant=acme", "--set", &admin];
+    let operator = place.shell.clone().variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN);
+    for (shell, why) in [
+        (&operator, "refused again: cannot be published: tenant: names no tenant"),
+        (&place.shell, "admin token"),
+    ] {
+        let stays = shell.run(replay).await;
+        assert!(stays.code == Some(1) && stays.stdout.contains(why), "{stays}");
+    }
+    let apart = operator.run(["events", "replay"]).await;
+    assert!(apart.code == Some(1) && apart.stdout.contains("events.topics.enabled"), "{apart}");
+    server.stop().await;
+    let alone = operator.run(replay).await;
+    assert!(alone.code == Some(1) && alone.stdout.contains("cannot be reached"), "{alone}");
+
+    server.set_variable(FIELD, None);
+    server.set_variable("STREAMER_EVENTS__TOPICS__TENANT", Some("acme"));
+    server.restart().await;
+    follows(&server).await;
+    let mut ada = server.peer("ada", "acme").await;
+    subscribe(&mut ada, Some((&epoch, 1))).await;
+    // It dies between the publishing and the discarding.
+    let died = operator.clone().variable("STREAMER_FAILPOINT", "discard.before").run(replay).await;
+    assert!(died.code.is_none(), "{died}");
+    let heard = ada.frame().await;
+    assert_eq!(
+        (&heard["offset"], &heard["data"]["payload"]["updates"]["title"]),
+        (&json!(2), &json!("nobody's"))
+    );
+    let again = operator.run(replay).await.succeeded();
+    assert!(again.contains("1 applied, 0 stay"), "{again}");
+    place.commit(&[changed(3)]).await;
+    let heard = ada.frame().await;
+    assert_eq!((&heard["offset"], &heard["data"]["payload"]["updates"]["title"]), (&json!(3), &json!("t3")));
+    server.stop().await;
+}

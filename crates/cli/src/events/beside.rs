@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use streamer_engine::Engine;
-use streamer_events::{NewEpoch, Pipeline, Registry, State, sink::Sink};
+use streamer_events::{
+    DeadLetter, NewEpoch, Pipeline, Registry, State, apply::Refusal, failpoint, replay, sink::Sink,
+};
+use streamer_protocol::{ErrorBody, ErrorCode};
+use streamer_server::PublishLetter;
 use streamer_sink_topics::TopicSink;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     figures,
@@ -19,7 +24,7 @@ use crate::config::Events;
 pub(crate) struct Beside {
     events: Events,
     registry: Registry,
-    sinks: Vec<Arc<dyn Sink>>,
+    topics: Option<Arc<dyn Sink>>,
     current: watch::Sender<Option<Arc<Pipeline>>>,
 }
 
@@ -29,14 +34,14 @@ impl Beside {
         if !events.enabled {
             return Ok(None);
         }
-        let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+        let mut topics: Option<Arc<dyn Sink>> = None;
         if events.topics.enabled {
             let settings = events.topics.sink_settings();
             let settings = settings.map_err(|(setting, problem)| anyhow::anyhow!("{setting}: {problem}"))?;
-            sinks.push(Arc::new(TopicSink::new(engine.clone(), settings)));
+            topics = Some(failpoint::around_sink(Arc::new(TopicSink::new(engine.clone(), settings))));
         }
         let (current, _) = watch::channel(None);
-        Ok(Some(Self { events: events.clone(), registry, sinks, current }))
+        Ok(Some(Self { events: events.clone(), registry, topics, current }))
     }
 
     /// What it has measured, for Prometheus.
@@ -61,12 +66,18 @@ impl Beside {
         }
     }
 
+    /// Publishes dead letters again; none without topics. The pipeline need not run for it.
+    pub(crate) fn letters(&self) -> Option<PublishLetter> {
+        let topics = Arc::clone(self.topics.as_ref()?);
+        Some(Arc::new(move |letter| Box::pin(publish(Arc::clone(&topics), letter))))
+    }
+
     /// Runs until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
             let wanted = Wanted {
                 registry: self.registry.clone(),
-                sinks: self.sinks.clone(),
+                sinks: self.topics.iter().cloned().collect(),
                 on_new_epoch: NewEpoch::Stop,
             };
             let ended = match processor::pipeline(&self.events, wanted, &stop).await {
@@ -91,4 +102,22 @@ impl Beside {
         }
         Ok(())
     }
+}
+
+/// Why the letter's event is refused again, if it is.
+async fn publish(topics: Arc<dyn Sink>, letter: Bytes) -> Result<Option<String>, ErrorBody> {
+    let letter: DeadLetter = serde_json::from_slice(&letter)
+        .map_err(|_| ErrorBody::new(ErrorCode::ValidationError, "this is no dead letter"))?;
+    if letter.truncated {
+        return Err(ErrorBody::new(ErrorCode::ValidationError, "its payload is kept only in part"));
+    }
+    let refused = topics.apply(&replay::batch(&letter)).await;
+    let refused = refused.map_err(|e| {
+        warn!(error = %e, "a dead letter cannot be published");
+        ErrorBody::new(ErrorCode::Overloaded, "the topic cannot take it now; the log says why")
+    })?;
+    Ok(refused.into_iter().next().map(|refused| match refused.refusal {
+        Refusal::Unpublishable(why) => why,
+        other => other.to_string(),
+    }))
 }

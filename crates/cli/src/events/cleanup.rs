@@ -1,16 +1,18 @@
-//! `streamer events cleanup`: rows that are handled, and all that was made.
+//! `streamer events cleanup`: rows that are handled, what is known of them, and all that was made.
 
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use streamer_events::clock::{Clock as _, SystemClock};
+use streamer_events_tools::ledger::{self, Pruned};
 use streamer_service::telemetry;
 use streamer_source_postgres::{Handled, see_to_handled, teardown};
 
 use super::{Flags, processor};
 use crate::config::Config;
 
-/// Mark or remove rows of the outbox that are handled, or undo the setup.
+/// Mark or remove rows of the outbox that are handled, forget those that are gone, or undo the setup.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Mark rows as processed whose events are durable in the read models.
@@ -20,6 +22,14 @@ pub(crate) enum Command {
         /// How old a row must be, such as 90s, 15m, 12h or 7d
         #[arg(long, value_name = "AGE", value_parser = age)]
         older_than: Duration,
+        #[command(flatten)]
+        rows: Rows,
+    },
+    /// Remove events from the ledger whose rows went so long ago; and note which have no rows now, for a later run.
+    Ledger {
+        /// How long the rows must be gone, such as 30d: longer than the oldest backup of PostgreSQL that may be restored is old
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        gone_for: Duration,
         #[command(flatten)]
         rows: Rows,
     },
@@ -64,6 +74,7 @@ fn age(text: &str) -> Result<Duration, String> {
 pub(crate) fn command(command: &Command) -> anyhow::Result<ExitCode> {
     let (Command::Mark(Rows { flags, .. })
     | Command::Prune { rows: Rows { flags, .. }, .. }
+    | Command::Ledger { rows: Rows { flags, .. }, .. }
     | Command::All { flags, .. }) = command;
     let Some(loaded) = flags.load(&[]) else { return Ok(ExitCode::FAILURE) };
     telemetry::install(&loaded.config.logs)?;
@@ -83,6 +94,13 @@ async fn clean_up(command: &Command, config: &Config) -> anyhow::Result<()> {
             let handled = Handled::Remove { older_than: *older_than };
             let count = see_to_handled(&settings, handled, patience(rows)).await?;
             println!("{count} rows removed");
+        }
+        Command::Ledger { gone_for, rows } => {
+            let models = processor::models(&config.events).await?;
+            let now = SystemClock.now();
+            let pruned = ledger::prune(&settings, &models, *gone_for, now, patience(rows)).await?;
+            let Pruned { removed, gone, kept } = pruned;
+            println!("{removed} events removed from the ledger, {kept} kept, {gone} gone for less than that");
         }
         Command::All { outbox, .. } => {
             // First what somebody may still be reading: then nothing is removed.

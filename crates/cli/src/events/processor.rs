@@ -52,7 +52,7 @@ pub(crate) async fn pipeline(
     let parts = Parts {
         source: Arc::new(source),
         models: failpoint::around_models(Arc::new(models)),
-        sinks: wanted.sinks.into_iter().map(failpoint::around_sink).collect(),
+        sinks: wanted.sinks,
         registry,
         outbox: events.source_settings()?.outbox,
         clock: Arc::new(SystemClock),

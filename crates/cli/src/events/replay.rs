@@ -10,14 +10,15 @@ use streamer_events::{
 };
 use streamer_service::telemetry;
 
-use super::{Flags, processor};
+use super::{Flags, letters::Letters, processor};
 use crate::config::Config;
 
 /// So many letters are read at once.
 const PAGE: u32 = 100;
 
 /// Try dead letters again: all, or those that are chosen. One whose writes are done now is gone; one that is refused again
-/// stays. May be done while a processor runs. Exits with 1 if any stays.
+/// stays. May be done while a processor runs. Those of topics are published by the server that has the topics, which must run
+/// and is asked at its admin address. Exits with 1 if any stays.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Only these, by their ids as --list prints them
@@ -76,6 +77,7 @@ struct Count {
 async fn go_through(arguments: &Arguments, config: &Config, registry: Registry) -> anyhow::Result<ExitCode> {
     let registry = config.events.registry(registry)?;
     let models = failpoint::around_models(Arc::new(processor::models(&config.events).await?));
+    let with = With { models: &*models, registry, letters: Letters::new(config) };
     let mut count = Count::default();
     let mut after = None;
     loop {
@@ -84,7 +86,7 @@ async fn go_through(arguments: &Arguments, config: &Config, registry: Registry) 
         after = Some(last.id.clone());
         for letter in page.iter().filter(|letter| arguments.concerns(letter)) {
             count.concerned += 1;
-            count.done += u64::from(see_to(arguments, &*models, &registry, letter).await?);
+            count.done += u64::from(see_to(arguments, &with, letter).await?);
         }
     }
     let missing = (arguments.ids.len() as u64).saturating_sub(count.concerned);
@@ -101,13 +103,16 @@ async fn go_through(arguments: &Arguments, config: &Config, registry: Registry) 
     Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What letters are tried with.
+struct With<'a> {
+    models: &'a dyn ReadModels,
+    registry: Registry,
+    letters: Letters,
+}
+
 /// Whether the letter is gone.
-async fn see_to(
-    arguments: &Arguments,
-    models: &dyn ReadModels,
-    registry: &Registry,
-    letter: &DeadLetter,
-) -> anyhow::Result<bool> {
+async fn see_to(arguments: &Arguments, with: &With<'_>, letter: &DeadLetter) -> anyhow::Result<bool> {
+    let With { models, registry, letters } = with;
     let id = &letter.id;
     if arguments.list {
         print_letter(letter, arguments.json)?;
@@ -118,7 +123,12 @@ async fn see_to(
         println!("{id}\tdiscarded");
         return Ok(true);
     }
-    let replayed = replay(models, registry, letter).await?;
+    // A handler of that name is a handler like any other.
+    let is_of_topics = Letters::concern(letter) && !registry.has(&letter.event_type, &letter.handler);
+    let replayed = match is_of_topics {
+        true => letters.replay(*models, letter).await?,
+        false => replay(*models, registry, letter).await?,
+    };
     match &replayed {
         Replayed::Applied => println!("{id}\tapplied"),
         Replayed::Refused(why) => println!("{id}\trefused again: {why}"),

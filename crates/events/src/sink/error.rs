@@ -56,6 +56,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
+
+    /// What lies behind it.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        self.source.as_deref()
+    }
 }
 
 impl From<ErrorKind> for Error {
@@ -75,6 +81,20 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        // Its own text has the cause already: whoever prints a chain would say it twice.
+        self.source.as_deref().and_then(std::error::Error::source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_says_each_cause_once() {
+        let error = Error::new(ErrorKind::Unavailable, std::io::Error::other("no route"));
+        assert_eq!(error.to_string(), "sink: unavailable: no route");
+        assert!(std::error::Error::source(&error).is_none());
+        assert_eq!(error.cause().map(ToString::to_string).as_deref(), Some("no route"));
     }
 }

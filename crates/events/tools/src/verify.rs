@@ -10,6 +10,7 @@
 mod content;
 mod differences;
 mod documents;
+mod doubts;
 mod events;
 mod ledger;
 mod models;
@@ -30,10 +31,13 @@ pub use differences::{Difference, Differences, Kind};
 pub use documents::Documents;
 pub use statistics::Statistic;
 
+use doubts::Doubts;
 use events::Recount;
 use ledger::Ledger;
 use models::Models;
-use outbox::{Lookup, Rows};
+use outbox::Rows;
+
+use crate::lookup::Lookup;
 
 /// What is verified.
 #[derive(Debug, Clone)]
@@ -81,10 +85,10 @@ pub enum Error {
     #[error(transparent)]
     Postgres(#[from] QueryError),
     /// The read models cannot be read.
-    #[error("MongoDB: {0}")]
+    #[error("MongoDB cannot be read")]
     Models(#[from] sink::Error),
     /// The same.
-    #[error("MongoDB: {0}")]
+    #[error("MongoDB cannot be read")]
     MongoDb(#[from] mongodb::error::Error),
     /// The same.
     #[error("MongoDB: no answer within {0:?}")]
@@ -156,17 +160,22 @@ const TYPES_MAX: usize = 100;
 /// Compares both sides.
 pub async fn verify(settings: &Settings, sink: &MongoSink, registry: &Registry) -> Result<Verified, Error> {
     let models = Models::new(sink, settings);
-    let mut findings = Findings::default();
+    let mut findings = Findings { doubts: Doubts::of(&models).await?, ..Findings::default() };
     let mut rows = Rows::open(settings).await?;
     let window = rows.window();
     let mut ledger = Ledger::open(&models).await?;
     while let Some(batch) = rows.next().await? {
         events::compare(batch, &mut ledger, &models, registry, &mut findings).await?;
+        if findings.doubts.is_full() {
+            findings.settle(settings, &models, registry).await?;
+        }
     }
+    findings.settle(settings, &models, registry).await?;
     let unreadable = rows.close().await;
     events::compare_unreadable(unreadable, &models, &mut findings).await?;
 
-    let mut lookup = Lookup::open(settings).await?;
+    let Settings { server, outbox, row_bytes_max, timeout, .. } = settings;
+    let mut lookup = Lookup::open(server, outbox, *row_bytes_max, *timeout).await?;
     let documents = documents::compare(&mut lookup, &models, &window, settings, &mut findings).await?;
     lookup.close().await;
     let statistics = statistics::compare(&models, &window, &documents, &mut findings).await?;
@@ -187,9 +196,19 @@ struct Findings {
     recount: Recount,
     /// Collections from whose documents some handler takes things away.
     removed_from: BTreeSet<String>,
+    doubts: Doubts,
 }
 
 impl Findings {
+    async fn settle(
+        &mut self,
+        settings: &Settings,
+        models: &Models<'_>,
+        registry: &Registry,
+    ) -> Result<(), Error> {
+        self.doubts.settle(settings, models, registry, &mut self.differences).await
+    }
+
     fn counts(&mut self, event_type: &str) -> &mut Counts {
         let is_known = self.by_type.contains_key(event_type) || self.by_type.len() < TYPES_MAX;
         let name = if is_known { event_type } else { "other" };

@@ -107,6 +107,18 @@ impl Bed {
 
     /// Runs a pipeline until it has so many events.
     pub(crate) async fn run(&self, events: u64, registry: Registry) -> Arc<Pipeline> {
+        let pipeline = Arc::new(self.pipeline(registry, streamer_events::Settings::default()));
+        let done = async {
+            while pipeline.tally().events() < events {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        beside(&pipeline, done).await;
+        assert_eq!(pipeline.tally().events(), events);
+        pipeline
+    }
+
+    pub(crate) fn pipeline(&self, registry: Registry, settings: streamer_events::Settings) -> Pipeline {
         let parts = Parts {
             source: Arc::new(self.place.source()),
             models: Arc::clone(&self.sink) as _,
@@ -116,25 +128,23 @@ impl Bed {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         };
-        let pipeline = Arc::new(Pipeline::new(parts, streamer_events::Settings::default()));
-        let stop = CancellationToken::new();
-        let running = tokio::spawn({
-            let (pipeline, stop) = (Arc::clone(&pipeline), stop.clone());
-            async move { pipeline.run(stop).await }
-        });
-        let done = async {
-            while pipeline.tally().events() < events && !running.is_finished() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), done).await.expect("all in time");
-        stop.cancel();
-        running.await.expect("runs").expect("ends well");
-        assert_eq!(pipeline.tally().events(), events);
-        pipeline
+        Pipeline::new(parts, settings)
     }
 
     pub(crate) fn documents(&self, collection: &str) -> Collection<bson::Document> {
         self.sink.database().collection(collection)
     }
+}
+
+/// Does something while a pipeline runs.
+pub(crate) async fn beside<T>(pipeline: &Arc<Pipeline>, doing: impl Future<Output = T>) -> T {
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (pipeline, stop) = (Arc::clone(pipeline), stop.clone());
+        async move { pipeline.run(stop).await }
+    });
+    let done = tokio::time::timeout(Duration::from_secs(60), doing).await.expect("all in time");
+    stop.cancel();
+    running.await.expect("runs").expect("ends well");
+    done
 }

@@ -6,6 +6,7 @@ use mongodb::bson::{Bson, Document, doc};
 use streamer_events::{Registry, projections};
 use streamer_events_tools::verify::{Kind, Settings, Verified, verify};
 use streamer_sink_mongodb::{DEAD_LETTERS, LEDGER};
+use streamer_source_postgres::Client;
 
 use crate::bed::Bed;
 
@@ -336,4 +337,90 @@ async fn a_handler_that_takes_things_away_leaves_nothing_to_miss() {
     let found = verify(&settings, &bed.sink, &registry()).await.expect("can be verified");
     assert!(found.is_whole, "{:#?}", found.differences);
     assert_eq!(found.documents["activities"].participants, 0);
+}
+
+/// The bed's rows, applied; what is verified is whole.
+async fn applied(bed: &Bed, rows: &str, count: u64) {
+    bed.place.sql(rows).await;
+    bed.run(count, projections::registry()).await;
+    let found = verified(bed).await;
+    assert!(found.is_whole, "{:#?}", found.differences);
+}
+
+async fn set(bed: &Bed, user: u32, change: Document) {
+    let filter = doc! { "_id": id(user) };
+    let changed =
+        bed.documents("users").update_one(filter, doc! { "$set": change }).await.expect("is planted");
+    assert_eq!(changed.modified_count, 1);
+}
+
+/// Of the one difference: its kind, its subject, and what it says.
+fn only(found: &Verified) -> (Kind, &str, &str) {
+    assert_eq!(found.differences.count, 1, "{:#?}", found.differences);
+    let difference = &found.differences.examples[0];
+    (difference.kind, &difference.subject, &difference.detail)
+}
+
+#[tokio::test]
+async fn an_update_before_its_creation_in_one_transaction_alters_nothing() {
+    let Some(bed) = Bed::open().await else { return };
+    let rows = [
+        "BEGIN;".to_owned(),
+        row(1, 101, "UserUpdated", r#"{"bio": "early"}"#),
+        row(2, 101, "UserCreated", r#"{"email": "a@example.com", "bio": "first"}"#),
+        "COMMIT;".to_owned(),
+    ];
+    applied(&bed, &rows.concat(), 2).await;
+    // What was updated, and what was not.
+    set(&bed, 101, doc! { "profile.bio": "first" }).await;
+    let subject = format!("users/{}", id(101));
+    let found = verified(&bed).await;
+    let (kind, of, detail) = only(&found);
+    assert_eq!((kind, of), (Kind::Altered, &*subject));
+    assert!(detail.contains(&format!("UserUpdated {}", id(1))) && detail.contains("profile.bio"), "{detail}");
+    set(&bed, 101, doc! { "profile.bio": "early", "email": "b@example.com" }).await;
+    let found = verified(&bed).await;
+    assert!(only(&found).2.contains(&format!("UserCreated {} has written to email", id(2))));
+}
+
+#[tokio::test]
+async fn a_set_that_was_lost_is_found_below_the_documents_position() {
+    let Some(bed) = Bed::open().await else { return };
+    let rows = [
+        row(1, 101, "UserCreated", r#"{"email": "a@example.com", "bio": "first"}"#),
+        row(2, 101, "UserUpdated", r#"{"bio": "second"}"#),
+    ];
+    // Two that a snapshot reads, and two that the stream brings.
+    applied(&bed, &rows.concat(), 2).await;
+    let rows = [
+        row(3, 101, "UserUpdated", r#"{"bio": "third"}"#),
+        row(4, 101, "UserUpdated", r#"{"email": "b@example.com"}"#),
+    ];
+    applied(&bed, &rows.concat(), 2).await;
+    set(&bed, 101, doc! { "profile.bio": "second" }).await;
+    for batch_max in [1, 500] {
+        let found =
+            verified_by(&bed, &Settings { batch_max, ..Settings::of(bed.place.server().clone()) }).await;
+        let (kind, subject, detail) = only(&found);
+        assert_eq!((kind, subject), (Kind::Altered, &*format!("users/{}", id(101))));
+        assert!(detail.contains(&format!("UserUpdated {} has written to profile.bio", id(3))), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn rows_out_of_the_order_of_their_commits_are_judged_by_their_commits() {
+    let Some(bed) = Bed::open().await else { return };
+    let created = row(1, 101, "UserCreated", r#"{"email": "a@example.com", "bio": "first"}"#);
+    applied(&bed, &created, 1).await;
+    let settings = Settings::of(bed.place.server().clone());
+    let (row_bytes, timeout) = (settings.row_bytes_max, settings.timeout);
+    let mut slow = Client::connect(&settings.server, row_bytes, timeout).await.expect("connects");
+    slow.query("BEGIN").await.expect("begins");
+    slow.query(&row(2, 101, "UserUpdated", r#"{"bio": "last to commit"}"#)).await.expect("inserts");
+    bed.place.sql(row(3, 101, "UserUpdated", r#"{"bio": "last row"}"#)).await;
+    slow.query("COMMIT").await.expect("commits");
+    applied(&bed, "", 2).await;
+    set(&bed, 101, doc! { "profile.bio": "last row" }).await;
+    let found = verified(&bed).await;
+    assert!(only(&found).2.contains(&format!("UserUpdated {}", id(2))));
 }

@@ -206,6 +206,7 @@ impl Setup {
             allowed_hosts: vec!["streamer.internal".to_owned()],
             metrics: Arc::new(move || handle.render()),
             events: Arc::new(|| None),
+            letters: None,
             configuration: json!({ "answer": 42 }),
         };
         let admin = Admin::new(engine.clone(), hub.clone(), door.readiness(), admin_settings);

@@ -11,6 +11,7 @@ mod command;
 mod documents;
 mod emptying;
 mod error;
+mod forgetting;
 mod indexes;
 mod ledger;
 mod letters;
@@ -18,6 +19,7 @@ mod settings;
 mod sink;
 
 pub use documents::{Opaque, from_bson, to_bson};
+pub use forgetting::Entry;
 pub use indexes::Index;
 pub use settings::Settings;
 pub use sink::{DEAD_LETTERS, LEDGER, MongoSink};

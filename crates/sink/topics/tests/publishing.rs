@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 use streamer_engine::{protocol::History, store::SharedStore, testing::MemoryStore};
-use streamer_events::{Batch, Event, Payload, sink::Sink as _, testing::given};
+use streamer_events::{
+    Batch, DeadLetter, Event, Payload, Why,
+    replay::{Replayed, hand_on},
+    sink::{DeadLetters as _, Sink as _},
+    testing::{MemorySink, given},
+};
+use streamer_sink_topics::HANDLER;
 
 use crate::bed::Bed;
 
@@ -71,4 +77,38 @@ async fn a_durable_topic_knows_after_a_restart_what_it_has() {
     let since = json!({ "epoch": epoch, "offset": 1 });
     let resumed = bed.subscribe("b", "acme", "Aggregate.x", Some(since)).await;
     assert_eq!((&resumed.subscribed["resumed"], &resumed.subscribed["offset"]), (&json!(true), &json!(4)));
+}
+
+#[tokio::test]
+async fn a_letter_is_published_behind_what_came_after_it_and_once() {
+    let store: SharedStore = Arc::new(MemoryStore::new());
+    let bed = Bed::new(Arc::clone(&store), History::Durable);
+    let refused = event(1, "x", "{}");
+    let why = Why { handler: HANDLER.into(), document: None, error: "no".into(), path: None };
+    let mut letter = DeadLetter::about(&refused, why, given::moment(1), 1000);
+    let models = MemorySink::new();
+    models.bury(std::slice::from_ref(&letter)).await.expect("buries");
+    assert_eq!(bed.sink.apply(&batch([event(2, "x", r#"{"tenant":"acme"}"#)])).await.expect("answers"), []);
+    let replayed = hand_on(&models, &bed.sink, &letter).await.expect("answers");
+    assert!(matches!(replayed, Replayed::Refused(_)), "{replayed:?}");
+    assert_eq!(models.count_letters().await.expect("counts"), 1);
+    letter.payload = r#"{"tenant":"acme","late":true}"#.to_owned();
+    let ear = bed.subscribe("a", "acme", "Aggregate.x", None).await;
+    // The second time as after a crash before it was discarded, by another process.
+    let other = Bed::new(store, History::Durable);
+    for bed in [&bed, &bed, &other] {
+        let replayed = hand_on(&models, &bed.sink, &letter).await.expect("answers");
+        assert_eq!(replayed, Replayed::Applied);
+    }
+    let heard = ear.heard();
+    assert_eq!(
+        (heard.len(), &heard[0]["offset"], &heard[0]["data"]["payload"]["late"]),
+        (1, &json!(2), &json!(true))
+    );
+    let at_last = other.subscribe("b", "acme", "Aggregate.x", None).await.subscribed["offset"].clone();
+    assert_eq!(at_last, 2);
+    assert_eq!(models.count_letters().await.expect("counts"), 0);
+    let cut = DeadLetter { truncated: true, ..letter };
+    let replayed = hand_on(&models, &bed.sink, &cut).await.expect("answers");
+    assert!(matches!(replayed, Replayed::Impossible(_)), "{replayed:?}");
 }

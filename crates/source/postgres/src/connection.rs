@@ -88,7 +88,8 @@ impl Connection {
         };
         let timed_out =
             |_| Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "connecting took too long"));
-        tokio::time::timeout(server.connect_timeout, opening).await.map_err(timed_out)?
+        let opened = tokio::time::timeout(server.connect_timeout, opening).await;
+        opened.map_err(timed_out).and_then(|opened| opened).map_err(|e| e.at(server))
     }
 
     /// The server's version as a number: 15.3 is 150003.
@@ -147,8 +148,11 @@ impl Connection {
     /// Begins to stream the slot's changes, from what is confirmed.
     pub(crate) async fn stream(mut self, slot: &str, publication: &str) -> Result<(Sender, Receiver)> {
         let publication = quoted_name_in_literal(publication);
+        // Since 15, a transaction that changes nothing of ours is not sent, and what it says only if that is asked for: it
+        // is how others have an idle slot move on.
+        let messages = if self.version() >= 150_000 { ", messages 'true'" } else { "" };
         let sql = format!(
-            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {publication})",
+            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {publication}{messages})",
             quoted(slot)
         );
         self.begin_query(&sql).await?;

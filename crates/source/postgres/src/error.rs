@@ -2,7 +2,7 @@
 
 use streamer_events::source;
 
-use crate::pgoutput::Malformed;
+use crate::{pgoutput::Malformed, settings::Server};
 
 /// What goes wrong between us and the server.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,14 @@ pub(crate) struct ServerError {
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The same, with the server that was not reached: a person may have meant another.
+    pub(crate) fn at(self, server: &Server) -> Self {
+        match self {
+            Self::Io(e) => Self::Io(std::io::Error::new(e.kind(), format!("{server:?}: {e}"))),
+            other => other,
+        }
+    }
+
     /// The SQLSTATE, if the server said no.
     pub(crate) fn code(&self) -> Option<&str> {
         match self {

@@ -44,7 +44,23 @@ pub async fn see_to_handled(
     patience: Duration,
 ) -> source::Result<u64> {
     let seeing_to = see_to(settings, handled, patience).await;
-    seeing_to.map_err(|e| e.fatal().unwrap_or_else(|e| SourceError::new(ErrorKind::NotReady, e.to_string())))
+    seeing_to.map_err(told)
+}
+
+/// Waits until the processor has confirmed what is committed now, at most for `patience`. Whoever reads the slot then reads no
+/// rows of a snapshot that is older than the call.
+pub async fn until_confirmed(settings: &Settings, patience: Duration) -> source::Result<()> {
+    let waiting = async {
+        let mut connection =
+            Connection::open(&settings.server, Purpose::Queries, settings.message_bytes_max).await?;
+        await_confirmed(&mut connection, settings, patience).await?;
+        connection.close().await
+    };
+    waiting.await.map_err(told)
+}
+
+fn told(error: Error) -> SourceError {
+    error.fatal().unwrap_or_else(|e| SourceError::new(ErrorKind::NotReady, e.to_string()))
 }
 
 async fn see_to(settings: &Settings, handled: Handled, patience: Duration) -> Result<u64> {
@@ -57,8 +73,7 @@ async fn see_to(settings: &Settings, handled: Handled, patience: Duration) -> Re
     reading.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let cursor = format!("DECLARE handled NO SCROLL CURSOR FOR SELECT {id} FROM {table} WHERE {condition}");
     reading.query(&cursor).await?;
-    let end = reading.value("SELECT pg_catalog.pg_current_wal_insert_lsn()").await?.unwrap_or_default();
-    await_confirmed(&mut writing, settings, &end, patience).await?;
+    await_confirmed(&mut writing, settings, patience).await?;
     let mut count = 0;
     loop {
         let page = reading.query(&format!("FETCH {PAGE} FROM handled")).await?;
@@ -103,17 +118,15 @@ fn statements(settings: &Settings, handled: Handled) -> (String, Change) {
     }
 }
 
-/// Waits until the slot is confirmed up to a position.
-async fn await_confirmed(
-    connection: &mut Connection,
-    settings: &Settings,
-    end: &str,
-    patience: Duration,
-) -> Result<()> {
+/// Waits until the slot is confirmed up to the log's end, as it is now.
+async fn await_confirmed(connection: &mut Connection, settings: &Settings, patience: Duration) -> Result<()> {
     let slot = &settings.slot;
+    let end = connection.value("SELECT pg_catalog.pg_current_wal_insert_lsn()").await?.unwrap_or_default();
+    // A transaction of our own behind it: on an idle log there would be nothing to confirm until the heart beats twice.
+    connection.query("SELECT pg_catalog.pg_logical_emit_message(true, 'streamer', '')").await?;
     let sql = format!(
         "SELECT confirmed_flush_lsn >= {}::pg_lsn FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
-        literal(end),
+        literal(&end),
         literal(slot)
     );
     let began = Instant::now();

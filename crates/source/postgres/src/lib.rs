@@ -27,7 +27,7 @@ mod teardown;
 
 pub use client::{Client, QueryError, Row, RowText};
 pub use connection::{literal, quoted};
-pub use handled::{Handled, see_to_handled};
+pub use handled::{Handled, see_to_handled, until_confirmed};
 pub use settings::{Server, Settings, Tls, TlsMode};
 pub use setup::setup;
 pub use slot::Lag;

@@ -7,7 +7,7 @@ use streamer_servers::{
 };
 use streamer_source_postgres::{Tls, TlsMode, setup};
 
-use crate::bed::{Place, begun, changes, row, shared, source, within};
+use crate::bed::{Place, begun, changes, row, settings, shared, source, within};
 
 #[tokio::test]
 async fn the_connection_is_encrypted_as_the_settings_want_it() {
@@ -52,4 +52,10 @@ async fn a_server_without_tls_is_refused_where_it_must_have_it() {
     settings.server.tls.mode = TlsMode::Require;
     let error = within(source(settings).open()).await.expect_err("offers none").to_string();
     assert!(error.contains("the server offers none"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let error = setup(&settings(1, "shop")).await.expect_err("nobody listens there").to_string();
+    assert!(error.contains("@127.0.0.1:1/shop: ") && error.contains("refused"), "{error}");
 }

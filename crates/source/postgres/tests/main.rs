@@ -4,6 +4,7 @@ mod bed;
 mod connecting;
 mod crowd;
 mod faults;
+mod handled;
 mod rows;
 mod setup;
 mod slots;

@@ -18,7 +18,8 @@ pub enum Kind {
     Unreadable,
     /// A document without a field that its event brings.
     Incomplete,
-    /// A document whose fields hold something else than its event, though nothing came after it.
+    /// A document that does not hold what an event has written, though nothing was written there later: the write was
+    /// lost, or somebody else has changed it.
     Altered,
     /// An entry that an event adds to a list, and that is not there.
     EntryMissing,

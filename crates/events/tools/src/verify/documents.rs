@@ -9,7 +9,8 @@ use streamer_events::{
     projections::{ACTIVITIES, USERS},
 };
 
-use super::{Error, Findings, Kind, Settings, Window, models::Models, outbox::Lookup};
+use super::{Error, Findings, Kind, Settings, Window, models::Models};
+use crate::lookup::Lookup;
 
 /// The documents of a collection, each in one of the last three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

@@ -11,12 +11,12 @@ use streamer_events::{
 use super::{Error, Findings, Kind, content, ledger::Ledger, models::Models};
 
 /// An event, and what became of it.
-struct Claim {
-    event: Event,
-    writes: Vec<(String, Write)>,
+pub(super) struct Claim {
+    pub(super) event: Event,
+    pub(super) writes: Vec<(String, Write)>,
     /// Handlers that want nothing of it.
     rejected: Vec<String>,
-    positions: Vec<Position>,
+    pub(super) positions: Vec<Position>,
     state: State,
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn compare(
     for claim in &mut claims {
         claim.positions = known.remove(&claim.event.id).unwrap_or_default();
     }
-    let letters = models.letters(&claims.iter().flat_map(Claim::letters).collect::<Vec<_>>()).await?;
+    let letters = find_letters(&claims, models).await?;
     let wanted = judge_letters(&mut claims, &letters, findings);
     judge_documents(&mut claims, wanted, models, findings).await?;
     for claim in &claims {
@@ -100,7 +100,13 @@ pub(super) async fn compare_unreadable(
     Ok(())
 }
 
-fn claim(event: Event, registry: &Registry) -> Claim {
+/// Which letters there are of these events.
+pub(super) async fn find_letters(claims: &[Claim], models: &Models<'_>) -> Result<HashSet<String>, Error> {
+    models.letters(&claims.iter().flat_map(Claim::letters).collect::<Vec<_>>()).await
+}
+
+/// An event, with what its handlers want; where it stood is not known yet.
+pub(super) fn claim(event: Event, registry: &Registry) -> Claim {
     let projected = registry.project(&event);
     let writes = projected.writes.into_iter().map(|(handler, write)| (handler.to_string(), write));
     let rejected = projected.rejected.into_iter().map(|(handler, _)| handler.to_string());
@@ -145,8 +151,14 @@ impl Claim {
         format!("{} {}", self.event.event_type, self.event.id)
     }
 
+    /// Whether a letter says that the write was refused.
+    pub(super) fn is_buried(&self, write: usize, letters: &HashSet<String>) -> bool {
+        let (handler, write) = &self.writes[write];
+        letters.contains(&self.letter(handler)) || letters.contains(&self.letter_of_document(handler, write))
+    }
+
     /// Whether the document has what was applied at one of the event's positions.
-    fn is_covered(&self, document: &Document) -> bool {
+    pub(super) fn is_covered(&self, document: &Document) -> bool {
         self.positions.iter().any(|at| reached(document, &at.partition) >= Some(at.offset))
     }
 }
@@ -173,14 +185,11 @@ fn judge_letters(claims: &mut [Claim], letters: &HashSet<String>, findings: &mut
             continue;
         }
         for at in 0..claim.writes.len() {
-            let (handler, write) = &claim.writes[at];
-            let is_buried = [claim.letter(handler), claim.letter_of_document(handler, write)]
-                .iter()
-                .any(|letter| letters.contains(letter));
-            if is_buried {
+            if claim.is_buried(at, letters) {
                 claim.worsen(State::DeadLettered);
                 continue;
             }
+            let write = &claim.writes[at].1;
             let of_collection = wanted.entry(write.collection.to_string()).or_default();
             of_collection.entry(write.id.to_string()).or_default().push((number, at));
         }
@@ -236,7 +245,8 @@ fn judge(claim: &mut Claim, at: usize, document: &Document, findings: &mut Findi
     }
     findings.recount.add(write);
     if !document.contains(DELETED) && !document.contains(PENDING) {
-        content::compare(write, document, &claim.positions, &mut findings.differences);
+        let unlike = content::compare(write, document, &mut findings.differences);
+        findings.doubts.take(claim, at, document, unlike);
     }
 }
 

@@ -8,7 +8,7 @@ use mongodb::{
     bson::{Bson, Document as Bsons, RawBsonRef, RawDocumentBuf, doc},
 };
 use streamer_events::{
-    Document, EventId, Position,
+    Document, EventId, Partition, Position,
     apply::{ID, PENDING},
     sink::Ledger as _,
 };
@@ -60,6 +60,13 @@ impl<'a> Models<'a> {
 
     fn database(&self) -> &Database {
         self.sink.database()
+    }
+
+    /// What the names of the partitions begin with in the source's present life; empty before its first.
+    pub(super) async fn present(&self) -> Result<String, Error> {
+        let partition = self.sink.adopted().await?.map(|adopted| Partition::of(&adopted.epoch, 0));
+        let life = partition.as_ref().and_then(|partition| partition.as_str().split_once('_'));
+        Ok(life.map_or(String::new(), |(life, _)| life.to_owned()))
     }
 
     /// Where these events stand, each perhaps more than once.

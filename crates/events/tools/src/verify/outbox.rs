@@ -1,12 +1,10 @@
-//! The outbox's side: its rows in their order, and whether an event is there.
+//! The outbox's side: its rows in their order.
 
-use std::collections::HashMap;
-
-use streamer_events::{Event, EventId, Moment, Offset, Outbox, Partition, Payload, Position, change::Passed};
+use streamer_events::{Event, EventId, Moment, Offset, Partition, Payload, Position, change::Passed};
 use streamer_source_postgres::{Client, QueryError, literal, quoted};
-use uuid::Uuid;
 
 use super::{Settings, Window};
+use crate::lookup::table;
 
 /// The rows, in one snapshot of the database.
 pub(super) struct Rows {
@@ -16,10 +14,6 @@ pub(super) struct Rows {
     unreadable: u64,
     batch_max: usize,
     batch_bytes_max: usize,
-}
-
-fn table(outbox: &Outbox) -> String {
-    format!("{}.{}", quoted(&outbox.schema), quoted(&outbox.table))
 }
 
 /// Microseconds since 1970, as text.
@@ -107,55 +101,4 @@ fn event(columns: &[Option<&str>]) -> Option<Event> {
         // Handlers do not look at it, and where the event was applied, the ledger knows.
         position: Position { partition, offset: Offset::at(0) },
     })
-}
-
-/// Asks for single events.
-pub(super) struct Lookup {
-    client: Client,
-    outbox: Outbox,
-    id_type: String,
-}
-
-impl Lookup {
-    pub(super) async fn open(settings: &Settings) -> Result<Self, QueryError> {
-        let Settings { server, outbox, .. } = settings;
-        let mut client = Client::connect(server, settings.row_bytes_max, settings.timeout).await?;
-        let table = literal(&table(outbox));
-        let column = literal(&outbox.event_id);
-        let asked = format!(
-            "SELECT format_type(atttypid, NULL) FROM pg_catalog.pg_attribute \
-             WHERE attrelid = {table}::regclass AND attname = {column}"
-        );
-        let row = client.query(&asked).await?.into_iter().next().unwrap_or_default();
-        let id_type = row.into_iter().flatten().next().unwrap_or_default();
-        Ok(Self { client, outbox: outbox.clone(), id_type })
-    }
-
-    /// Of those that are there: what each is about.
-    pub(super) async fn aggregates(&mut self, ids: &[String]) -> Result<HashMap<String, String>, QueryError> {
-        // An id that the column could not hold is not there, and would be an error in the question.
-        let fits = |id: &&String| match self.id_type.as_str() {
-            "uuid" => id.parse::<Uuid>().is_ok(),
-            "bigint" | "integer" => id.parse::<i64>().is_ok(),
-            _ => !id.contains('\0'),
-        };
-        let wanted: Vec<_> = ids.iter().filter(fits).map(|id| literal(id)).collect();
-        if wanted.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let Outbox { event_id, aggregate_id, .. } = &self.outbox;
-        let (id, aggregate, table) = (quoted(event_id), quoted(aggregate_id), table(&self.outbox));
-        let wanted = wanted.join(", ");
-        let asked = format!("SELECT {id}::text, {aggregate}::text FROM {table} WHERE {id} IN ({wanted})");
-        let rows = self.client.query(&asked).await?;
-        let pairs = rows.into_iter().filter_map(|row| {
-            let mut columns = row.into_iter();
-            Some((columns.next()??, columns.next()?.unwrap_or_default()))
-        });
-        Ok(pairs.collect())
-    }
-
-    pub(super) async fn close(self) {
-        drop(self.client.close().await);
-    }
 }
