@@ -113,7 +113,6 @@ impl Drop for Held {
         if let Self::Run(run) = self {
             run.core.running.remove(run);
             run.leave_room();
-            run.leave_place();
         }
     }
 }

@@ -16,7 +16,6 @@ use crate::{
     clock::Clock,
     handlers::Begun,
     live::{Listener, Live},
-    places::Places,
     random::Random,
     renewal::Renewal,
     run::Run,
@@ -44,8 +43,6 @@ pub(crate) struct Core {
     pub(crate) live: Live,
     pub(crate) topics: Topics,
     pub(crate) running: Running,
-    /// Of what is stored and runs.
-    pub(crate) places: Arc<Places>,
     pub(crate) begun: Begun,
     pub(crate) renewal: Renewal,
     /// Rung when there may be something to claim.

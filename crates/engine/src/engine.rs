@@ -17,7 +17,6 @@ use crate::{
     handlers::{self, Begun},
     live::Live,
     outbox::{self, OutboxSettings, Webhooks},
-    places::Places,
     push::Push,
     random::{Random, SystemRandom},
     renewal::Renewal,
@@ -87,7 +86,6 @@ impl Engine {
             Arc::clone(&random),
             settings.breaker,
         ));
-        let places = Places::new(settings.running_max);
         let core = Core {
             store,
             clock,
@@ -100,7 +98,6 @@ impl Engine {
             live,
             topics,
             running: Running::default(),
-            places,
             begun: Begun::default(),
             renewal: Renewal::default(),
             wake: tokio::sync::Notify::new(),

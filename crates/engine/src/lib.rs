@@ -25,7 +25,6 @@ mod handler;
 mod handlers;
 mod live;
 mod outbox;
-mod places;
 #[doc(hidden)]
 pub mod planted;
 mod progress;

@@ -14,7 +14,6 @@ use tracing::{Instrument, warn};
 use crate::{
     Failure,
     core::Core,
-    places::Place,
     planted::{self, Bug},
     progress::Shown,
     router::Route,
@@ -65,8 +64,6 @@ pub(crate) struct Run {
     journal: Arc<tokio::sync::Mutex<Journal>>,
     /// A short run's place among its connection's messages, until its message is answered.
     room: Mutex<Option<OwnedSemaphorePermit>>,
-    /// Its place among the stored requests that run, from its promotion on. What was claimed has one without this.
-    place: Mutex<Option<Place>>,
 }
 
 /// The log of a run, as far as it is written. Only its lock's holder writes.
@@ -174,7 +171,6 @@ impl Run {
             lease: OnceLock::new(),
             journal: Arc::new(tokio::sync::Mutex::new(journal)),
             room: Mutex::default(),
-            place: Mutex::default(),
         };
         describe(&mut run);
         Arc::new(run)
@@ -287,21 +283,11 @@ impl Run {
         self.room.lock().take();
     }
 
-    /// A promoted run has ended.
-    pub(crate) fn leave_place(&self) {
-        self.place.lock().take();
-    }
-
     async fn record(self: &Arc<Self>, journal: &mut Journal) -> Result<(), Failure> {
         // What was told to stop is not stored any more.
         self.check()?;
         let State::Unrecorded { new, session } = &journal.state else { return Ok(()) };
         let (core, session) = (&self.core, Arc::clone(session));
-        let Some(place) = core.places.promote() else {
-            let message = "this takes longer, and as many requests run as may: try again later";
-            self.interrupt(Interruption::Unstorable(core.overloaded(message)));
-            return Err(Failure::cancel());
-        };
         let Ok(listener) = core.live.hold(&session, &self.key) else {
             self.interrupt(Interruption::Unstorable(core.too_many_followed()));
             return Err(Failure::cancel());
@@ -313,7 +299,6 @@ impl Run {
             Ok(Promoted::Leased(lease)) => {
                 metrics::counter!("streamer_requests_promoted_total").increment(1);
                 let _ = self.lease.set(lease);
-                *self.place.lock() = Some(place);
                 core.running.insert(self);
                 journal.state = State::Recorded;
                 // What was reported so far can be shown now.

@@ -15,8 +15,7 @@ pub struct Settings {
     pub lease: Duration,
     /// How often the queue is looked at when nothing announces work.
     pub poll_interval: Duration,
-    /// How many stored requests run at once: promoted runs count, and queued ones give way to them. As many may be
-    /// promoted at once; one more is refused.
+    /// How many queued requests run at once.
     pub running_max: usize,
     /// How much may be open and kept, in all and per tenant.
     pub quota: Quota,

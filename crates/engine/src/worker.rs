@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use streamer_protocol::Timestamp;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -30,17 +31,21 @@ const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Claims what is due and runs it, until `stop`.
 pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(core.settings.running_max));
     while !stop.is_cancelled() {
-        let mut places = tokio::select! {
+        let Ok(slot) = (tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            places = core.places.reserve(CLAIM_MAX) => places,
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+        }) else {
+            return;
         };
-        let wanted = u32::try_from(places.count()).expect("at most CLAIM_MAX");
+        let free = slots.available_permits() + 1;
+        let wanted = u32::try_from(free.min(CLAIM_MAX)).unwrap_or(u32::MAX);
         let now = core.clock.now();
         if core.renewal.is_overdue(now, core.settings.lease) && !renew_all(&core).await {
             // What runs here would be claimed, and begin a second time beside itself.
-            drop(places);
+            drop(slot);
             pause(STORE_PAUSE, &stop).await;
             continue;
         }
@@ -50,26 +55,30 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
             Ok(claimed) => claimed,
             Err(e) => {
                 warn!(error = %e, "requests could not be claimed");
-                drop(places);
+                drop(slot);
                 pause(STORE_PAUSE, &stop).await;
                 continue;
             }
         };
         let took_all = claims.len() >= wanted as usize;
+        let mut first = Some(slot);
         for claim in claims {
-            let place = places.take();
+            let slot = match first.take() {
+                Some(slot) => slot,
+                None => Arc::clone(&slots).try_acquire_owned().expect("only this loop takes slots"),
+            };
             let is_bounded = core.running_max.of(&claim.record.summary.action).is_some();
             let working = Arc::clone(&core);
             core.tasks.spawn(async move {
                 drive::claimed(Arc::clone(&working), claim).await;
-                drop(place);
+                drop(slot);
                 if is_bounded {
                     // Whatever it came to, its action has room for another.
                     working.wake.notify_one();
                 }
             });
         }
-        drop(places);
+        drop(first);
         if !took_all {
             wait_for_work(&core, next_due, &stop).await;
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use streamer_engine::{Context, Failure, Router, Settings, store::Quota, testing::Fault};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 
 use crate::support::{Node, World, code, key, pass, types};
 
@@ -34,48 +34,6 @@ async fn is_acknowledged_once_and_ends_as_complete() {
     assert_eq!((types(&end), &end[0]["result"]), (vec!["complete"], &json!(60_000)));
     let view = node.engine.status(&key("a")).await.expect("kept");
     assert_eq!((view.status.as_str(), view.attempt), ("COMPLETED", 1), "the lease was renewed all along");
-}
-
-#[tokio::test(start_paused = true)]
-async fn takes_a_place_at_work_until_it_ends() {
-    let poll_interval = Duration::from_secs(3600);
-    let settings = Settings { running_max: 2, poll_interval, ..Settings::default() };
-    let routes = routes().action("queued", nap).takes(Duration::from_secs(60));
-    let node = World::new().working("n", routes, settings);
-    let client = node.connect("c", "ada").await;
-    let begun = Instant::now();
-    for (id, millis) in [("a", 20_000), ("b", 30_000), ("c", 40_000)] {
-        client.ask(id, "nap", json!(millis)).await;
-    }
-    let frames = client.until(|frame| frame["type"] == "error").await;
-    let refused = frames.last().expect("one");
-    assert_eq!((code(refused), &refused["error"]["retry"]["retryable"]), ("OVERLOADED", &json!(true)));
-    // At the limit, and what its handler is left to stop.
-    assert_eq!((&refused["request_id"], begun.elapsed()), (&json!("c"), Duration::from_secs(10)));
-    client.ask("q", "queued", json!(1_000)).await;
-    // Its place is the one that `a` gives back.
-    client.until_outcome("q").await;
-    assert_eq!(begun.elapsed(), Duration::from_secs(21));
-    client.until_outcome("b").await;
-    client.ask("d", "nap", json!(6_000)).await;
-    assert_eq!(types(&client.until_outcome("d").await), ["acknowledgment", "complete"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn is_not_held_up_by_what_was_claimed_which_gives_way() {
-    let poll_interval = Duration::from_secs(3600);
-    let settings = Settings { running_max: 1, poll_interval, ..Settings::default() };
-    let routes = routes().action("queued", nap).takes(Duration::from_secs(60));
-    let node = World::new().working("n", routes, settings);
-    let client = node.connect("c", "ada").await;
-    let begun = Instant::now();
-    client.ask("q1", "queued", json!(10_000)).await;
-    client.ask("q2", "queued", json!(1_000)).await;
-    client.ask("a", "nap", json!(20_000)).await;
-    client.until_outcome("a").await;
-    assert_eq!(begun.elapsed(), Duration::from_secs(20));
-    client.until_outcome("q2").await;
-    assert_eq!(begun.elapsed(), Duration::from_secs(21), "not beside `a`, though `q1` had ended");
 }
 
 #[tokio::test(start_paused = true)]

@@ -178,7 +178,7 @@ pub(crate) struct Engine {
     pub(crate) attempt_timeout_s: Seconds,
     /// How long a lease holds without renewal.
     pub(crate) lease_s: Seconds,
-    /// How many queued requests run at once; promoted runs count too. As many may be promoted at once.
+    /// How many queued requests run at once.
     pub(crate) running_max: usize,
     /// How many requests of an action run at once, by the action's name. Such an action is always queued.
     pub(crate) action_running_max: BTreeMap<String, u32>,
