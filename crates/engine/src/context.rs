@@ -18,8 +18,8 @@ use crate::{
 /// A handler's view of the request that it runs. Cheap to clone.
 ///
 /// Every call fails with [`Failure::cancel`] once the request was cancelled, its time is up, or another worker
-/// has it: pass that on with `?`. What is to be kept fails with a rejection under `OVERLOADED` where the tenant, or all
-/// tenants together, keep as many bytes as they may.
+/// has it: pass that on with `?`. What is to be kept fails under `OVERLOADED` where the tenant, or all tenants together,
+/// keep as many bytes as they may: a stored request is tried again then, as often as its action allows.
 #[derive(Clone)]
 pub struct Context {
     run: Arc<Run>,
@@ -215,7 +215,7 @@ impl Run {
         let kept =
             core.persist(|| core.store.keep(new.clone(), quota)).await.map_err(|e| match e.kind() {
                 // Nobody tries a short run again but its sender, who is told why.
-                ErrorKind::Full => no_room(),
+                ErrorKind::Full => no_room(self.lease().is_some()),
                 ErrorKind::NoSpace if self.lease().is_none() => {
                     Failure::reject("there is no room to keep this file").code(ErrorCode::Overloaded)
                 }

@@ -373,7 +373,7 @@ impl Run {
                     self.shown.lock().put_back(progress);
                     self.reported.notify_one();
                 }
-                Err(no_room())
+                Err(no_room(true))
             }
             Err(e) => {
                 self.abandon(journal, &e);
@@ -427,10 +427,12 @@ impl Run {
     }
 }
 
-/// What a handler is told whose tenant keeps as much as it may, or all tenants together do.
-pub(crate) fn no_room() -> Failure {
-    Failure::reject("as many bytes are stored as may be: there is no room for what this request hands out")
-        .code(streamer_protocol::ErrorCode::Overloaded)
+/// What a handler is told whose tenant keeps as much as it may, or all tenants together do. There may be room later, for
+/// what can be tried again.
+pub(crate) fn no_room(may_be_repeated: bool) -> Failure {
+    let message = "as many bytes are stored as may be: there is no room for what this request hands out";
+    let failure = if may_be_repeated { Failure::retry(message) } else { Failure::reject(message) };
+    failure.code(streamer_protocol::ErrorCode::Overloaded)
 }
 
 pub(crate) fn too_large(what: &str, bytes_max: u64) -> Failure {

@@ -4,14 +4,17 @@
 //! end, or when there are too many, is looked for in all rows once more: those of two transactions need not stand in the
 //! order of their commits, and an update may stand before the creation that it waited for.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+};
 
 use streamer_events::{
     Document, Edit, EventId, Position, Write,
     apply::{POSITIONS, reached},
 };
 
-use super::{Differences, Error, Kind, Settings, content, ledger::Ledger, models::Models, outbox::Rows};
+use super::{Differences, Error, Kind, Settings, content, models::Models, outbox::Rows};
 use crate::verify::events::{Claim, claim, find_letters};
 
 /// So many documents are in doubt at once.
@@ -32,6 +35,8 @@ pub(super) struct Doubts {
 struct OfDocument {
     /// Its positions, and nothing else.
     positions: Document,
+    /// The last position of each partition that rows were found for.
+    seen: Vec<Position>,
     doubts: Vec<Doubt>,
 }
 
@@ -102,13 +107,13 @@ impl Doubts {
         registry: &streamer_events::Registry,
         differences: &mut Differences,
     ) -> Result<(), Error> {
-        self.look_through(settings, models, registry).await?;
         // Where an event stood more than once, the ledger may have been asked for one of its places only.
-        if self.recall(models).await? {
-            self.look_through(settings, models, registry).await?;
-        }
+        self.recall(models).await?;
+        self.look_through(settings, models, registry).await?;
         for ((collection, id), of_document) in std::mem::take(&mut self.by_document) {
-            for Doubt { event, event_type, paths, .. } in of_document.doubts {
+            let OfDocument { positions, seen, doubts } = of_document;
+            let told = doubts.into_iter().filter(|doubt| !doubt.is_open(&positions, &seen));
+            for Doubt { event, event_type, paths, .. } in told {
                 let fields = paths.join(", ");
                 // What it holds instead stays out: reports are shown to many.
                 let detail = format!(
@@ -130,12 +135,11 @@ impl Doubts {
             return Ok(());
         }
         let mut rows = Rows::open(settings).await?;
-        let mut ledger = Ledger::open(models).await?;
         while let Some(batch) = rows.next().await? {
             let mut claims: Vec<Claim> = batch.into_iter().map(|event| claim(event, registry)).collect();
             claims.retain(|claim| claim.writes.iter().any(|(_, write)| self.concerns(write)));
             let ids: Vec<EventId> = claims.iter().map(|claim| claim.event.id.clone()).collect();
-            let mut known = ledger.find(&ids, models).await?;
+            let mut known = places(&ids, models).await?;
             let letters = find_letters(&claims, models).await?;
             for mut claim in claims {
                 claim.positions = known.remove(&claim.event.id).unwrap_or_default();
@@ -151,11 +155,7 @@ impl Doubts {
     }
 
     fn concerns(&self, write: &Write) -> bool {
-        let key = (write.collection.to_string(), write.id.to_string());
-        self.by_document.get(&key).is_some_and(|of_document| {
-            let mut paths = of_document.doubts.iter().flat_map(|doubt| &doubt.paths);
-            paths.any(|path| write.edits.iter().any(|edit| content::reaches(edit, path)))
-        })
+        self.by_document.contains_key(&(write.collection.to_string(), write.id.to_string()))
     }
 
     fn dispel(&mut self, claim: &Claim, number: usize) {
@@ -165,6 +165,7 @@ impl Doubts {
         if !claim.is_covered(&of_document.positions) {
             return;
         }
+        of_document.see(&claim.positions);
         let place = Place::of(claim, number, &of_document.positions, &self.present);
         of_document.dispel(write, &place, &self.present);
         if of_document.doubts.is_empty() {
@@ -172,31 +173,53 @@ impl Doubts {
         }
     }
 
-    /// Asks for all places of the events in doubt. Whether any is another than was thought.
-    async fn recall(&mut self, models: &Models<'_>) -> Result<bool, Error> {
-        let mut events: Vec<EventId> =
-            self.by_document.values().flat_map(|of| &of.doubts).map(|doubt| doubt.event.clone()).collect();
-        events.dedup();
-        let mut known: HashMap<EventId, Vec<Position>> = HashMap::new();
-        for part in events.chunks(EVENTS_AT_ONCE) {
-            for (event, position) in models.recall(part).await? {
-                known.entry(event).or_default().push(position);
-            }
-        }
-        let mut has_changed = false;
+    /// Asks for all places of the events in doubt.
+    async fn recall(&mut self, models: &Models<'_>) -> Result<(), Error> {
+        let doubts = self.by_document.values().flat_map(|of| &of.doubts);
+        let events: HashSet<EventId> = doubts.map(|doubt| doubt.event.clone()).collect();
+        let known = places(&events.into_iter().collect::<Vec<_>>(), models).await?;
         for of_document in self.by_document.values_mut() {
             for doubt in &mut of_document.doubts {
                 let places = known.get(&doubt.event).map_or(&[][..], Vec::as_slice);
-                let position = first(places, &of_document.positions, &self.present);
-                has_changed |= position != doubt.place.position;
-                doubt.place.position = position;
+                doubt.place.position = first(places, &of_document.positions, &self.present);
             }
         }
-        Ok(has_changed)
+        Ok(())
+    }
+}
+
+/// All places where these events stood.
+async fn places(ids: &[EventId], models: &Models<'_>) -> Result<HashMap<EventId, Vec<Position>>, Error> {
+    let mut known: HashMap<EventId, Vec<Position>> = HashMap::new();
+    for part in ids.chunks(EVENTS_AT_ONCE) {
+        for (event, position) in models.recall(part).await? {
+            known.entry(event).or_default().push(position);
+        }
+    }
+    Ok(known)
+}
+
+impl Doubt {
+    /// Whether the document has a later write whose row is not among those that were read: it may have been removed, or
+    /// its transaction began before the first of them.
+    fn is_open(&self, positions: &Document, seen: &[Position]) -> bool {
+        let Some(at) = &self.place.position else { return true };
+        let last = seen.iter().find(|seen| seen.partition == at.partition).map(|seen| seen.offset);
+        reached(positions, &at.partition) > last.max(Some(at.offset))
     }
 }
 
 impl OfDocument {
+    /// Rows were found for these positions.
+    fn see(&mut self, positions: &[Position]) {
+        for at in positions {
+            match self.seen.iter_mut().find(|seen| seen.partition == at.partition) {
+                Some(seen) => seen.offset = seen.offset.max(at.offset),
+                None => self.seen.push(at.clone()),
+            }
+        }
+    }
+
     /// Takes away what the write explains, which stands at `place`.
     fn dispel(&mut self, write: &Write, place: &Place, present: &str) {
         // What was written before it was removed is gone, and what came after it may have waited in vain.
@@ -296,16 +319,38 @@ mod tests {
     }
 
     #[test]
+    fn what_a_row_has_written_that_is_not_there_is_not_told() {
+        let positions =
+            Document::new().with(POSITIONS, Document::new().with("bb_0", Offset::at(9).to_string()));
+        let place = |position| Place { position, number: 0, is_first: false };
+        let of = |position| Doubt {
+            event: EventId::new("e"),
+            event_type: "Told".into(),
+            place: place(position),
+            paths: Vec::new(),
+        };
+        let is_open = |doubt: Doubt, seen: &[u64]| {
+            let mut of_document = OfDocument::default();
+            seen.iter().for_each(|offset| of_document.see(&[at("bb_0", *offset)]));
+            doubt.is_open(&positions, &of_document.seen)
+        };
+        assert!(is_open(of(Some(at("bb_0", 5))), &[5, 3]), "the row of 9 is gone");
+        assert!(!is_open(of(Some(at("bb_0", 5))), &[9, 5]));
+        assert!(!is_open(of(Some(at("bb_0", 9))), &[]), "nothing came later");
+        assert!(is_open(of(None), &[]));
+    }
+
+    #[test]
     fn only_a_later_write_to_the_same_place_explains() {
         let place = |offset, number| Place { position: Some(at("bb_0", offset)), number, is_first: false };
         let doubtful = |place: Place| OfDocument {
-            positions: Document::new(),
             doubts: vec![Doubt {
                 event: EventId::new("e"),
                 event_type: "Told".into(),
                 place,
                 paths: vec!["a.b".into(), "c".into()],
             }],
+            ..OfDocument::default()
         };
         let left = |doubted: Place, write: &Write, at: Place| {
             let mut of_document = doubtful(doubted);

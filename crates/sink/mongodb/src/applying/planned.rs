@@ -69,7 +69,8 @@ fn applied(stored: Option<&RawDocument>, group: &Group) -> Result<(Applied, Opaq
 
 /// The document as it is stored, if the database takes such a one at all.
 fn storable(document: &Document, opaque: &Opaque) -> std::result::Result<RawDocumentBuf, Refusal> {
-    let raw = to_bson(document, opaque).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    // Its own words quote the name.
+    let raw = to_bson(document, opaque).map_err(|_| Refusal::Invalid("a name has a NUL".to_owned()))?;
     match raw.as_bytes().len() > DOCUMENT_BYTES_MAX {
         true => Err(Refusal::TooLarge),
         false => Ok(raw),

@@ -19,6 +19,8 @@ pub(super) struct Frames {
     half: ReadHalf<Box<dyn Transport>>,
     buffer: BytesMut,
     bytes_max: usize,
+    /// So many bytes that come next are nobody's.
+    skipping: usize,
 }
 
 /// The tag and the length.
@@ -29,7 +31,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 impl Frames {
     pub(super) fn new(half: ReadHalf<Box<dyn Transport>>, bytes_max: usize) -> Self {
-        Self { half, buffer: BytesMut::with_capacity(READ_BYTES), bytes_max }
+        Self { half, buffer: BytesMut::with_capacity(READ_BYTES), bytes_max, skipping: 0 }
     }
 
     /// The next message. What has come of it stays if the call is dropped.
@@ -47,13 +49,23 @@ impl Frames {
 
     /// The next message, if it has come already.
     pub(super) fn at_hand(&mut self) -> Result<Option<Frame>> {
+        let skipped = self.skipping.min(self.buffer.len());
+        self.buffer.advance(skipped);
+        self.skipping -= skipped;
         let Some(head) = self.buffer.first_chunk::<HEAD>() else { return Ok(None) };
         let tag = head[0];
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
         // The length counts itself.
         let body = length.checked_sub(4).ok_or(Malformed::TooShort)?;
         if body > self.bytes_max {
-            return Err(too_large(body, self.bytes_max));
+            match self.is_logical_message(tag) {
+                Some(true) => {
+                    self.skipping = HEAD + body;
+                    return self.at_hand();
+                }
+                Some(false) => return Err(too_large(body, self.bytes_max)),
+                None => return Ok(None),
+            }
         }
         if self.buffer.len() < HEAD + body {
             self.buffer.reserve(HEAD + body - self.buffer.len());
@@ -61,6 +73,23 @@ impl Frames {
         }
         self.buffer.advance(HEAD);
         Ok(Some(Frame { tag, body: self.buffer.split_to(body).freeze() }))
+    }
+}
+
+/// Where the decoder's own message begins in one of the stream's: behind its kind, two positions and a time.
+const DECODED: usize = HEAD + 1 + 8 + 8 + 8;
+
+impl Frames {
+    /// Whether the message that begins is what somebody has written into the log beside all tables, with
+    /// `pg_logical_emit_message`: whoever that was, it is not for us, however large. None until that can be told.
+    fn is_logical_message(&self, tag: u8) -> Option<bool> {
+        if tag != b'd' {
+            return Some(false);
+        }
+        if *self.buffer.get(HEAD)? != b'w' {
+            return Some(false);
+        }
+        Some(*self.buffer.get(DECODED)? == b'M')
     }
 }
 
@@ -176,11 +205,22 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_is_too_large_is_not_waited_for() {
         let (mut frames, mut server) = frames(99);
-        server.write_all(b"d\0\0\0\x68").await.expect("is read");
+        server.write_all(b"d\0\0\0\x68k").await.expect("is read");
         assert!(matches!(frames.next().await, Err(Error::Fatal(_))));
         let (mut frames, mut server) = self::frames(99);
         server.write_all(b"d\0\0\0\x03").await.expect("is read");
         assert!(matches!(frames.next().await, Err(Error::Malformed(Malformed::TooShort))));
+    }
+
+    #[tokio::test]
+    async fn what_others_say_in_the_log_may_be_of_any_size() {
+        let (mut frames, mut server) = frames(99);
+        let changes =
+            [&b"d\0\0\0\xc8w"[..], &[0; 24], b"M", &[7; 170], b"d\0\0\0\xc8w", &[0; 24], b"I", &[7; 170]];
+        let sending = tokio::spawn(async move { server.write_all(&changes.concat()).await });
+        assert!(matches!(frames.next().await, Err(Error::Fatal(_))), "a row has its bound");
+        drop(frames);
+        sending.await.expect("no panic").expect_err("it is not read to its end");
     }
 
     #[test]
