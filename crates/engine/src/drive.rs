@@ -185,7 +185,7 @@ async fn answer(run: &Arc<Run>, session: &Arc<Session>, ended: Ended) -> Option<
 /// What the sender of a short request reads of its failure: nobody tries it again but the sender.
 fn refused(run: &Run, failure: Failure) -> ErrorBody {
     match failure.into_verdict() {
-        Verdict::Reject(error) => error,
+        Verdict::Reject(error) => rejected(run, error),
         Verdict::Cancel => cancelled(),
         Verdict::Retry { .. } | Verdict::Postpone { .. } if run.interruption().is_some() => cancelled(),
         Verdict::Postpone { cause, after } => {
@@ -241,7 +241,7 @@ async fn settle(run: &Arc<Run>, lease: &Lease, ended: Ended) {
 async fn failed(run: &Arc<Run>, lease: &Lease, failure: Failure) {
     let core = &run.core;
     match failure.into_verdict() {
-        Verdict::Reject(error) => finish(core, lease, Outcome::Failed(error)).await,
+        Verdict::Reject(error) => finish(core, lease, Outcome::Failed(rejected(run, error))).await,
         Verdict::Cancel => finish(core, lease, Outcome::Cancelled(cancelled())).await,
         Verdict::Retry { code, cause, after } => {
             warn!(parent: &run.span, error = %cause, attempt = run.attempt, "an attempt failed");
@@ -317,6 +317,15 @@ fn not_repeatable() -> ErrorBody {
 
 fn timed_out() -> ErrorBody {
     ErrorBody::new(ErrorCode::Timeout, "the action's time was up")
+}
+
+/// What a client reads of a rejection: of one that is an internal error, not what it is.
+fn rejected(run: &Run, error: ErrorBody) -> ErrorBody {
+    if error.code != ErrorCode::InternalError {
+        return error;
+    }
+    error!(parent: &run.span, error = %error.message, "a handler failed, and wants no other try");
+    internal(&run.correlation_id)
 }
 
 /// What a client reads of a failure that may pass.

@@ -28,7 +28,7 @@ pub(crate) enum Verdict {
 
 impl Failure {
     /// Ends the request: trying again would not help. The client reads `message`, under `VALIDATION_ERROR`
-    /// unless [`code`](Self::code) says otherwise.
+    /// unless [`code`](Self::code) says otherwise; under `INTERNAL_ERROR` only the log does.
     #[must_use]
     pub fn reject(message: impl Into<String>) -> Self {
         Self(Kind::Reject { code: ErrorCode::ValidationError, message: message.into(), fields: Vec::new() })
