@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use streamer_engine::{Backoff, BreakerSettings, OutboxSettings, Router, store::Priority};
 use streamer_remote::{
-    Address, BodyShape, HandlerSettings, KEYS_MAX, PoolSettings, RemoteSettings, SigningKey, trust,
+    Address, AddressError, BodyShape, HandlerSettings, KEYS_MAX, PoolSettings, RemoteSettings, SigningKey,
+    trust,
 };
 use streamer_service::config::{Millis, Mistakes, Seconds, Secret};
 
@@ -208,7 +209,11 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         if let Some(url) = url {
             called = true;
             if let Err(e) = remote.address(url) {
-                mistakes.push(setting, format!("{e}, or for those in remote.plain_http_hosts"));
+                let hint = match e {
+                    AddressError::NotHttps => ", and for those in remote.plain_http_hosts",
+                    AddressError::NotAUrl | AddressError::Credentials => "",
+                };
+                mistakes.push(setting, format!("{e}{hint}"));
             }
         }
     };
@@ -299,8 +304,8 @@ fn hooks(hooks: &Hooks, mistakes: &mut Mistakes) {
 
 impl Remote {
     /// Reads an address that may be called.
-    pub(crate) fn address(&self, url: &str) -> anyhow::Result<Address> {
-        Ok(Address::parse(url, &self.plain_http_hosts)?)
+    pub(crate) fn address(&self, url: &str) -> Result<Address, AddressError> {
+        Address::parse(url, &self.plain_http_hosts)
     }
 
     /// How many queued requests run at one address at once: each needs a connection.
@@ -439,6 +444,10 @@ mod tests {
             let mistakes = load(&[KEY, (setting, value)]).expect_err(setting);
             assert!(mistakes.contains(named), "{setting} = {value}: {mistakes}");
         }
+        let url = ("actions.work.url", "https://me:hush@work.example/");
+        let mistakes = load(&[KEY, url]).expect_err("credentials");
+        assert!(mistakes.contains("must not hold a user or a password"), "{mistakes}");
+        assert!(!mistakes.contains("plain_http_hosts") && !mistakes.contains("hush"), "{mistakes}");
         let named =
             [KEY, ("remote.plain_http_hosts", "work.example"), ("actions.work.url", "http://work.example/")];
         assert!(load(&named).is_ok());
