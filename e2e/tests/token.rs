@@ -65,6 +65,8 @@ async fn a_token_says_what_was_asked_for() {
     assert_eq!((&said["permissions"], &said["topics"]), (&json!(["read"]), &json!(["a", "b"])));
     let (iat, exp) = (said["iat"].as_i64().expect("iat"), said["exp"].as_i64().expect("exp"));
     assert_eq!(exp - iat, 60);
+    let none = claims(&issue(&shell, &["--permissions", "", "--topics", ""]).await);
+    assert_eq!(none["permissions"], json!([]), "not one with an empty name");
     let named = issue(&shell, &["--issuer", "me", "--audience", "you", "--kid", "k1"]).await;
     assert_eq!((&claims(&named)["iss"], &claims(&named)["aud"]), (&json!("me"), &json!("you")));
     let header = named.split('.').next().expect("a header");

@@ -36,12 +36,18 @@ impl<'a> Urls<'a> {
     /// With the actions that are done behind a URL.
     pub(crate) fn offer(&self, mut routes: Router) -> anyhow::Result<Router> {
         let attempt_timeout = self.config.engine.attempt_timeout_s.into();
+        let mut targets: Vec<(Arc<Target>, Vec<Action>)> = Vec::new();
         for (name, action) in &self.config.actions {
             let Some(url) = &action.url else { continue };
             if let Some(problem) = routes.refuses(name) {
                 anyhow::bail!("actions.{name:?}: {problem}");
             }
             let target = self.target(url).with_context(|| format!("actions.{name:?}.url"))?;
+            let named = Action::parse(name)?;
+            match targets.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &target)) {
+                Some((_, sharing)) => sharing.push(named),
+                None => targets.push((Arc::clone(&target), vec![named])),
+            }
             let handler = UrlHandler::new(target, action.handler(attempt_timeout));
             let priority =
                 Priority::new(action.priority).with_context(|| format!("actions.{name:?}.priority"))?;
@@ -63,7 +69,8 @@ impl<'a> Urls<'a> {
                 routes = routes.running_max(most);
             }
         }
-        Ok(routes)
+        let most = self.config.remote.address_running_max();
+        Ok(targets.into_iter().fold(routes, |routes, (_, sharing)| routes.running_max_shared(sharing, most)))
     }
 
     /// Those who are told outcomes, if there are some; what they are told of is noted in the routes.

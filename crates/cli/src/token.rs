@@ -129,9 +129,11 @@ impl Issue {
         if let Some(kid) = self.kid {
             signer = signer.with_id(kid);
         }
+        // An empty list splits into one empty name.
+        let named = |names: Vec<String>| names.into_iter().filter(|name| !name.is_empty()).collect();
         let grant = Grant {
-            permissions: self.permissions,
-            topics: self.topics,
+            permissions: named(self.permissions),
+            topics: named(self.topics),
             ttl: Duration::from_secs(self.ttl),
             issuer: self.issuer,
             audience: self.audience,

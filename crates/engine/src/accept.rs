@@ -189,7 +189,9 @@ fn estimate(core: &Core, route: &Route, payload: &Json) -> Result<Duration, Erro
         Ok(Ok(takes)) => Ok(takes),
         Ok(Err(failure)) => Err(match Failure::into_verdict(failure) {
             Verdict::Reject(error) => error,
-            Verdict::Retry { .. } | Verdict::Cancel => core.overloaded("this cannot be checked now"),
+            Verdict::Retry { .. } | Verdict::Postpone { .. } | Verdict::Cancel => {
+                core.overloaded("this cannot be checked now")
+            }
         }),
         Err(_) => {
             let correlation_id = core.random.uuid(core.clock.now()).to_string();

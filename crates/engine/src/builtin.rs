@@ -280,7 +280,9 @@ where
 fn read<P: DeserializeOwned>(payload: &Json) -> Result<P, ErrorBody> {
     handler::read(payload).map_err(|failure| match failure.into_verdict() {
         Verdict::Reject(error) => error,
-        Verdict::Retry { .. } | Verdict::Cancel => unreachable!("reading only rejects"),
+        Verdict::Retry { .. } | Verdict::Postpone { .. } | Verdict::Cancel => {
+            unreachable!("reading only rejects")
+        }
     })
 }
 

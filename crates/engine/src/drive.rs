@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use streamer_protocol::{ErrorBody, ErrorCode, ErrorFrame, Json, Response, Retry, ServerFrame};
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     Context, Failure, Frame,
@@ -185,21 +185,28 @@ async fn answer(run: &Arc<Run>, session: &Arc<Session>, ended: Ended) -> Option<
 /// What the sender of a short request reads of its failure: nobody tries it again but the sender.
 fn refused(run: &Run, failure: Failure) -> ErrorBody {
     match failure.into_verdict() {
-        Verdict::Reject(error) => error,
+        Verdict::Reject(error) => rejected(run, error),
         Verdict::Cancel => cancelled(),
-        Verdict::Retry { .. } if run.interruption().is_some() => cancelled(),
+        Verdict::Retry { .. } | Verdict::Postpone { .. } if run.interruption().is_some() => cancelled(),
+        Verdict::Postpone { cause, after } => {
+            info!(parent: &run.span, cause = %cause, "a handler has no room");
+            later(passing(run, ErrorCode::Overloaded), after)
+        }
         Verdict::Retry { code, cause, after } => {
             error!(parent: &run.span, error = %cause, "a handler failed");
             let error = passing(run, code);
             match after {
-                Some(wait) => {
-                    let after = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-                    error.retry(Retry { retryable: true, after, attempt: None, max_tries: None })
-                }
+                Some(wait) => later(error, wait),
                 None => error,
             }
         }
     }
+}
+
+/// Tells the sender when to come again.
+fn later(error: ErrorBody, wait: Duration) -> ErrorBody {
+    let after = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    error.retry(Retry { retryable: true, after, attempt: None, max_tries: None })
 }
 
 /// What becomes of a stored request after an attempt.
@@ -234,11 +241,31 @@ async fn settle(run: &Arc<Run>, lease: &Lease, ended: Ended) {
 async fn failed(run: &Arc<Run>, lease: &Lease, failure: Failure) {
     let core = &run.core;
     match failure.into_verdict() {
-        Verdict::Reject(error) => finish(core, lease, Outcome::Failed(error)).await,
+        Verdict::Reject(error) => finish(core, lease, Outcome::Failed(rejected(run, error))).await,
         Verdict::Cancel => finish(core, lease, Outcome::Cancelled(cancelled())).await,
         Verdict::Retry { code, cause, after } => {
             warn!(parent: &run.span, error = %cause, attempt = run.attempt, "an attempt failed");
             try_again(run, lease, passing(run, code), after).await;
+        }
+        Verdict::Postpone { cause, after } => {
+            debug!(parent: &run.span, cause = %cause, attempt = run.attempt, "an attempt could not begin");
+            postpone(run, lease, after).await;
+        }
+    }
+}
+
+/// Puts a request back whose attempt did nothing. Insists: a lease that ran out would count as a dead worker's.
+async fn postpone(run: &Arc<Run>, lease: &Lease, after: Duration) {
+    let core = &run.core;
+    let run_at = core.clock.now() + after;
+    match core.insist(|| core.store.release(lease, run_at)).await {
+        Ok(()) => {
+            metrics::counter!("streamer_attempts_postponed_total", "action" => run.action.as_str().to_owned())
+                .increment(1);
+            core.wake.notify_one();
+        }
+        Err(e) => {
+            warn!(parent: &run.span, error = %e, "a request could not be put back: the lease will run out");
         }
     }
 }
@@ -290,6 +317,15 @@ fn not_repeatable() -> ErrorBody {
 
 fn timed_out() -> ErrorBody {
     ErrorBody::new(ErrorCode::Timeout, "the action's time was up")
+}
+
+/// What a client reads of a rejection: of one that is an internal error, not what it is.
+fn rejected(run: &Run, error: ErrorBody) -> ErrorBody {
+    if error.code != ErrorCode::InternalError {
+        return error;
+    }
+    error!(parent: &run.span, error = %error.message, "a handler failed, and wants no other try");
+    internal(&run.correlation_id)
 }
 
 /// What a client reads of a failure that may pass.

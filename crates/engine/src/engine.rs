@@ -90,7 +90,9 @@ impl Engine {
             store,
             clock,
             random,
-            running_max: router.bounds(),
+            running_max: router
+                .bounds()
+                .per_tenant(u32::try_from(settings.tenant_running_max).unwrap_or(u32::MAX)),
             handlers,
             router,
             worker,

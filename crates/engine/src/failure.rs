@@ -5,7 +5,8 @@ use std::{error::Error, fmt, time::Duration};
 use streamer_protocol::{Details, ErrorBody, ErrorCode, FieldProblem};
 
 /// What happens next is the handler's to say: [`reject`](Self::reject) ends the request,
-/// [`retry`](Self::retry) has it tried again, [`cancel`](Self::cancel) ends it as cancelled.
+/// [`retry`](Self::retry) has it tried again, [`postpone`](Self::postpone) puts it back, [`cancel`](Self::cancel) ends it
+/// as cancelled.
 #[derive(Debug)]
 pub struct Failure(Kind);
 
@@ -13,6 +14,7 @@ pub struct Failure(Kind);
 enum Kind {
     Reject { code: ErrorCode, message: String, fields: Vec<FieldProblem> },
     Retry { code: ErrorCode, cause: Box<dyn Error + Send + Sync>, after: Option<Duration> },
+    Postpone { cause: Box<dyn Error + Send + Sync>, after: Duration },
     Cancel,
 }
 
@@ -20,12 +22,13 @@ enum Kind {
 pub(crate) enum Verdict {
     Reject(ErrorBody),
     Retry { code: ErrorCode, cause: Box<dyn Error + Send + Sync>, after: Option<Duration> },
+    Postpone { cause: Box<dyn Error + Send + Sync>, after: Duration },
     Cancel,
 }
 
 impl Failure {
     /// Ends the request: trying again would not help. The client reads `message`, under `VALIDATION_ERROR`
-    /// unless [`code`](Self::code) says otherwise.
+    /// unless [`code`](Self::code) says otherwise; under `INTERNAL_ERROR` only the log does.
     #[must_use]
     pub fn reject(message: impl Into<String>) -> Self {
         Self(Kind::Reject { code: ErrorCode::ValidationError, message: message.into(), fields: Vec::new() })
@@ -36,6 +39,14 @@ impl Failure {
     #[must_use]
     pub fn retry(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Kind::Retry { code: ErrorCode::InternalError, cause: cause.into(), after: None })
+    }
+
+    /// The attempt could not begin, and did nothing: what it needs has no room just now. A queued request goes back into
+    /// the queue for so long, and no try is spent; of a short one the client reads `OVERLOADED`, and how long to wait.
+    /// The client never reads `cause`; the log does.
+    #[must_use]
+    pub fn postpone(cause: impl Into<Box<dyn Error + Send + Sync>>, after: Duration) -> Self {
+        Self(Kind::Postpone { cause: cause.into(), after })
     }
 
     /// Ends the request as cancelled. What [`Context`](crate::Context) answers once somebody asked for that.
@@ -93,6 +104,7 @@ impl Failure {
                 Verdict::Reject(ErrorBody { code, message, details, retry: None })
             }
             Kind::Retry { code, cause, after } => Verdict::Retry { code, cause, after },
+            Kind::Postpone { cause, after } => Verdict::Postpone { cause, after },
             Kind::Cancel => Verdict::Cancel,
         }
     }
@@ -103,6 +115,7 @@ impl fmt::Display for Failure {
         match &self.0 {
             Kind::Reject { code, message, .. } => write!(f, "rejected: {code}: {message}"),
             Kind::Retry { cause, .. } => write!(f, "to be retried: {cause}"),
+            Kind::Postpone { cause, .. } => write!(f, "to be postponed: {cause}"),
             Kind::Cancel => f.write_str("cancelled"),
         }
     }

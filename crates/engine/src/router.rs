@@ -27,6 +27,8 @@ use crate::{
 pub struct Router {
     routes: HashMap<Action, Arc<Route>>,
     last: Option<Action>,
+    /// Actions with a bound for all of them.
+    shared: Vec<(Vec<Action>, u32)>,
 }
 
 /// An action with its handler.
@@ -145,6 +147,19 @@ impl Router {
         true
     }
 
+    /// Bounds several actions together, such as those that one service works for: at most so many of their queued
+    /// requests run at once, of all tenants and on all nodes. Unlike [`running_max`](Self::running_max), it makes no
+    /// action queued that is not: a short request does not wait for room. Each action may be in one group.
+    ///
+    /// # Panics
+    /// When `most` is 0: none would ever run.
+    #[must_use]
+    pub fn running_max_shared(mut self, actions: impl IntoIterator<Item = Action>, most: u32) -> Self {
+        assert!(most > 0, "actions of which none may run");
+        self.shared.push((actions.into_iter().collect(), most));
+        self
+    }
+
     /// Why an action of this name cannot be added, if it cannot: for names that come out of a configuration.
     #[must_use]
     pub fn refuses(&self, name: &str) -> Option<&'static str> {
@@ -178,6 +193,7 @@ impl Router {
             let name = action.clone();
             assert!(self.routes.insert(action, route).is_none(), "action {name:?} is there twice");
         }
+        self.shared.extend(other.shared);
         self.last = None;
         self
     }
@@ -189,7 +205,7 @@ impl Router {
 
     pub(crate) fn bounds(&self) -> RunningMax {
         let bound = |(action, route): (&Action, &Arc<Route>)| Some((action.clone(), route.running_max?));
-        self.routes.iter().filter_map(bound).collect()
+        self.routes.iter().filter_map(bound).collect::<RunningMax>().sharing(self.shared.iter().cloned())
     }
 
     pub(crate) fn route(&self, action: &Action) -> Option<&Arc<Route>> {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// How many queued requests run at once.
     pub running_max: usize,
+    /// How many of those may be of one tenant, so that one whose handlers hang leaves places to the others.
+    pub tenant_running_max: usize,
     /// How much may be open and kept, in all and per tenant.
     pub quota: Quota,
     /// What a client is told to wait when the queue is full.
@@ -71,6 +73,7 @@ impl Default for Settings {
             lease: Duration::from_secs(30),
             poll_interval: Duration::from_secs(1),
             running_max: 256,
+            tenant_running_max: 192,
             quota: Quota {
                 open_max: 100_000,
                 tenant_open_max: 10_000,

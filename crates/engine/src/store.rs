@@ -110,8 +110,9 @@ pub trait Requests: Send + Sync {
     ///
     /// Fair between tenants: each goes to the tenant that runs the fewest; among equals they take turns, and one
     /// that had nothing open begins behind those that wait for theirs. Within a tenant the highest priority goes
-    /// first, and then what is due longest. An action that runs as often as `running_max` lets it is passed over.
-    /// A request runs as long as its lease holds.
+    /// first, and then what is due longest. An action that runs as often as `running_max` lets it is passed over,
+    /// alone or with those that share its bound, and so is a tenant that has as many places as it lets it have. A
+    /// request runs as long as its lease holds.
     ///
     /// Atomic: status, lease, attempt, voided chunks and the restart. Durable, but for first attempts: one need not
     /// outlive the machine, whose request then waits as before.
@@ -167,10 +168,10 @@ pub trait Requests: Send + Sync {
     /// [`ErrorKind::LeaseLost`] once another fence is out, or the request has ended or was released.
     async fn retry(&self, lease: &Lease, run_at: Timestamp, error: &ErrorBody) -> Result<()>;
 
-    /// Gives the lease up, so that anyone may claim the request at once: it is PENDING, and its `run_at` is
-    /// `now`. Safe to repeat under the same lease. [`ErrorKind::LeaseLost`] once another fence is out, or the
+    /// Gives the lease up, so that anyone may claim the request from `run_at` on, which becomes the request's
+    /// `run_at`: it is PENDING, and no failure is counted. Safe to repeat under the same lease. [`ErrorKind::LeaseLost`] once another fence is out, or the
     /// request has ended or waits for a retry.
-    async fn release(&self, lease: &Lease, now: Timestamp) -> Result<()>;
+    async fn release(&self, lease: &Lease, run_at: Timestamp) -> Result<()>;
 
     /// Asks to end the request. One that waits is CANCELLED at once (its outcome is appended to its log); one
     /// that runs is marked, and its worker learns it at its next write or renewal; one that has ended stays

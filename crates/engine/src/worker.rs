@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use streamer_protocol::Timestamp;
-use tokio::sync::Semaphore;
+use streamer_protocol::{TenantId, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -11,7 +11,7 @@ use crate::{
     core::Core,
     drive, outbox,
     run::Interruption,
-    store::{Claimed, Lease, Renewed},
+    store::{Claim, Claimed, Lease, Renewed, Summary},
 };
 
 /// At most so many requests are claimed in one step.
@@ -67,15 +67,11 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
                 Some(slot) => slot,
                 None => Arc::clone(&slots).try_acquire_owned().expect("only this loop takes slots"),
             };
-            let is_bounded = core.running_max.of(&claim.record.summary.action).is_some();
+            let place = Place::take(&core, &claim, slot);
             let working = Arc::clone(&core);
             core.tasks.spawn(async move {
-                drive::claimed(Arc::clone(&working), claim).await;
-                drop(slot);
-                if is_bounded {
-                    // Whatever it came to, its action has room for another.
-                    working.wake.notify_one();
-                }
+                drive::claimed(working, claim).await;
+                drop(place);
             });
         }
         drop(first);
@@ -85,7 +81,39 @@ pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
     }
 }
 
-/// Until something was enqueued, something is due, an action has room again, or it is time to look again.
+/// A place that a claimed request has, until this is dropped.
+struct Place {
+    core: Arc<Core>,
+    tenant: TenantId,
+    is_bounded: bool,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    fn take(core: &Arc<Core>, claim: &Claim, slot: OwnedSemaphorePermit) -> Self {
+        let Summary { key, action, .. } = &claim.record.summary;
+        core.running_max.take_place(&key.tenant);
+        Self {
+            core: Arc::clone(core),
+            tenant: key.tenant.clone(),
+            is_bounded: core.running_max.bounds(action),
+            slot: Some(slot),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let was_full = self.core.running_max.give_place_back(&self.tenant);
+        drop(self.slot.take());
+        if was_full || self.is_bounded {
+            // Whatever it came to, its tenant or its action has room for another.
+            self.core.wake.notify_one();
+        }
+    }
+}
+
+/// Until something was enqueued, something is due, an action or a tenant has room again, or it is time to look again.
 async fn wait_for_work(core: &Core, next_due: Option<Timestamp>, stop: &CancellationToken) {
     let poll = core.settings.poll_interval;
     let wait = next_due.map_or(poll, |due| due.since(core.clock.now()).min(poll));

@@ -175,3 +175,25 @@ async fn a_retry_whose_reply_is_lost_counts_once() {
     pass(Duration::from_secs(60)).await;
     assert_eq!(client.take(), [Value::Null; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_room_waits_in_the_queue_and_spends_no_try() {
+    let crowded = async |cx: Context, succeeds: u32| {
+        let wait = Duration::from_secs(7);
+        if cx.attempt() < succeeds { Err(Failure::postpone("no room", wait)) } else { Ok(cx.attempt()) }
+    };
+    let routes =
+        Router::new().action("long", crowded).takes(Duration::from_secs(60)).action("short", crowded);
+    let node = Node::alone(routes);
+    let client = node.connect("c", "ada").await;
+    let begun = Instant::now();
+    client.ask("a", "long", json!(4)).await;
+    let frames = client.until_outcome("a").await;
+    assert_eq!(types(&frames), ["acknowledgment", "restart", "restart", "restart", "complete"]);
+    assert_eq!(begun.elapsed().as_secs(), 21, "each time it waits as long as was said");
+    let view = node.engine.status(&key("a")).await.expect("is there");
+    assert_eq!((view.attempt, view.retry_count), (4, 0));
+
+    let refused = client.answer("b", "short", json!(4)).await;
+    assert_eq!((code(&refused), &refused["error"]["retry"]["after"]), ("OVERLOADED", &json!(7000)));
+}

@@ -221,3 +221,50 @@ async fn a_refused_chunk_takes_no_progress_with_it_and_need_not_end_the_request(
     assert_eq!(types(&frames), ["acknowledgment", "progress", "progress", "complete"], "{frames:?}");
     assert_eq!(frames[3]["result"], 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn actions_that_share_a_bound_run_within_it_together() {
+    let (routes, began) = work();
+    let beside = began.clone();
+    let other = move |cx: Context, _: Value| {
+        beside.lock().push((cx.tenant().to_string(), cx.request_id().to_string()));
+        async {
+            tokio::time::sleep(SECOND).await;
+            Ok::<_, Failure>(())
+        }
+    };
+    let named = |name| streamer_engine::protocol::Action::parse(name).expect("valid");
+    let routes = routes.action("other", other).takes(LONG);
+    let routes = routes.running_max_shared([named("work"), named("other")], 3);
+    let poll_interval = Duration::from_secs(3600);
+    let node = World::new().working("n", routes, Settings { poll_interval, ..Settings::default() });
+    let client = node.connect("c", "ada").await;
+    for n in 0..9 {
+        let action = if n % 2 == 0 { "work" } else { "other" };
+        client.answer(&format!("r{n}"), action, json!({})).await;
+    }
+    for wave in 1..=3 {
+        pass(SECOND / 2).await;
+        assert_eq!(began.lock().len(), 3 * wave, "a place is filled as soon as it is free");
+        pass(SECOND / 2).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_leaves_places_to_the_others_and_fills_its_own_again() {
+    let (routes, began) = work();
+    let poll_interval = Duration::from_secs(3600);
+    let settings = Settings { running_max: 4, tenant_running_max: 3, poll_interval, ..Settings::default() };
+    let node = World::new().working("n", routes, settings);
+    let (many, one) = (node.connect_of("many").await, node.connect_of("one").await);
+    for n in 0..6 {
+        many.answer(&format!("r{n}"), "work", json!({})).await;
+    }
+    pass(SECOND / 2).await;
+    assert_eq!(began.lock().len(), 3);
+    one.answer("single", "work", json!({})).await;
+    pass(SECOND / 4).await;
+    assert_eq!(began.lock().last().expect("one").0, "one", "there is a place that nobody else may have");
+    pass(SECOND / 2).await;
+    assert_eq!(began.lock().len(), 7, "what ended made room at once");
+}

@@ -12,4 +12,4 @@ pub mod trust;
 pub use address::{Address, AddressError};
 pub use connection::{Connection, HEAD_BYTES_MAX, Request, Response};
 pub use error::Error;
-pub use pool::{Answer, Body, Pool, PoolSettings};
+pub use pool::{Answer, Body, Pool, PoolSettings, Ready};

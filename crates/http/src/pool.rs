@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rustls::ClientConfig;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
 
@@ -24,7 +24,7 @@ const STALE_WITHIN: Duration = Duration::from_secs(1);
 pub struct PoolSettings {
     /// How many connections are open at once; whoever needs one more waits.
     pub connections_max: usize,
-    /// How long one may wait for a connection: for room, for TCP and for TLS together.
+    /// How long one may wait for room, and after that for TCP and TLS together: who waited for long has no less time.
     pub connect_timeout: Duration,
     /// How long a connection is kept that nobody uses. Less than the peer keeps it, so that it is not closed just when
     /// it is used again.
@@ -61,6 +61,9 @@ struct Idle {
     connection: Connection,
     since: Instant,
 }
+
+/// A connection that waits for its request.
+pub struct Ready(Taken);
 
 /// An answer whose head has come.
 pub struct Answer {
@@ -102,38 +105,39 @@ impl Pool {
         &self.shared.address
     }
 
+    /// Waits for a connection.
+    pub async fn ready(&self) -> Result<Ready, Error> {
+        let Shared { settings, places, .. } = self.shared.as_ref();
+        let place = timeout(settings.connect_timeout, Arc::clone(places).acquire_owned())
+            .await
+            .map_err(|_| Error::Busy)?;
+        let (pool, place) = (Arc::clone(&self.shared), place.expect("never closed"));
+        match pool.idle() {
+            Some(connection) => Ok(Ready(Taken { connection, pool, place, kept: true })),
+            None => Ok(Ready(Taken::open(pool, place).await?)),
+        }
+    }
+}
+
+impl Ready {
     /// Sends a request and waits for the head of its answer; how long that may take is the caller's to say.
     ///
     /// A request to which a kept connection was closed instead of an answer is sent once more, over a fresh one: it
     /// must bear to come twice (RFC 9110, section 9.2.2).
-    pub async fn send(&self, request: Request) -> Result<Answer, Error> {
-        let mut taken = self.take(true).await?;
+    pub async fn send(self, request: Request) -> Result<Answer, Error> {
+        let Self(mut taken) = self;
         let sent_at = Instant::now();
         match taken.connection.exchange(request.clone()).await {
             Ok(response) => Ok(taken.answer(response)),
             Err(e) if taken.kept && is_stale(&e) && sent_at.elapsed() < STALE_WITHIN => {
-                drop(taken);
-                let mut fresh = self.take(false).await?;
+                let Taken { connection, pool, place, .. } = taken;
+                drop(connection);
+                let mut fresh = Taken::open(pool, place).await?;
                 let response = fresh.connection.send(request).await?;
                 Ok(fresh.answer(response))
             }
             Err(e) => Err(Error::broken(e)),
         }
-    }
-
-    async fn take(&self, kept: bool) -> Result<Taken, Error> {
-        let Shared { address, tls, settings, places, .. } = self.shared.as_ref();
-        let deadline = Instant::now() + settings.connect_timeout;
-        let place =
-            timeout_at(deadline, Arc::clone(places).acquire_owned()).await.map_err(|_| Error::Busy)?;
-        let place = place.expect("never closed");
-        let pool = Arc::clone(&self.shared);
-        if let Some(connection) = self.shared.idle().filter(|_| kept) {
-            return Ok(Taken { connection, pool, place, kept: true });
-        }
-        let opened = timeout_at(deadline, Connection::open(address, tls)).await;
-        let connection = opened.map_err(|_| Error::Timeout(settings.connect_timeout))??;
-        Ok(Taken { connection, pool, place, kept: false })
     }
 }
 
@@ -167,6 +171,14 @@ impl Shared {
 }
 
 impl Taken {
+    /// Makes a connection.
+    async fn open(pool: Arc<Shared>, place: OwnedSemaphorePermit) -> Result<Self, Error> {
+        let Shared { address, tls, settings, .. } = pool.as_ref();
+        let opened = timeout(settings.connect_timeout, Connection::open(address, tls)).await;
+        let connection = opened.map_err(|_| Error::Timeout(settings.connect_timeout))??;
+        Ok(Self { connection, pool, place, kept: false })
+    }
+
     fn answer(self, response: Response) -> Answer {
         let (head, incoming) = response.into_parts();
         Answer { head, body: Body { incoming, taken: Some(self) } }

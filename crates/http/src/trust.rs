@@ -110,7 +110,8 @@ mod tests {
         let ask = async |host: &str, tls: Arc<ClientConfig>| {
             let address = format!("https://{host}:{port}/").parse().expect("an address");
             let pool = Pool::new(address, tls, PoolSettings::default());
-            pool.send(Request::new(Full::new(Bytes::new()))).await.map(|answer| answer.head.status.as_u16())
+            let ready = pool.ready().await?;
+            ready.send(Request::new(Full::new(Bytes::new()))).await.map(|answer| answer.head.status.as_u16())
         };
         let trusting = platform_and(pem.as_bytes()).expect("an authority");
         assert_eq!(ask("localhost", Arc::clone(&trusting)).await.expect("is trusted"), 204);

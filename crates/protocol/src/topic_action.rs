@@ -1,6 +1,6 @@
 //! What the actions of topics take and answer: `subscribe`, `unsubscribe`, `publish`, `presence`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Epoch, IdempotencyKey, Json, Timestamp, Topic, UserId};
 
@@ -24,8 +24,13 @@ pub struct Subscribe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Position>,
     /// Whether to tell who is there, who comes and who leaves.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "std::ops::Not::not")]
     pub presence: bool,
+}
+
+/// Absent and `null` are the same, as they are for what may be absent.
+fn or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The payload of `unsubscribe` and of `presence`.
@@ -147,4 +152,20 @@ pub struct PresentUser {
     pub connections: u32,
     /// Since when without a break.
     pub since: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_absent_may_be_null() {
+        let absent: Subscribe = serde_json::from_str(r#"{"topic": "news"}"#).expect("reads");
+        let null = r#"{"topic": "news", "since": null, "presence": null}"#;
+        assert_eq!(serde_json::from_str::<Subscribe>(null).expect("reads"), absent);
+        let wanted: Subscribe =
+            serde_json::from_str(r#"{"topic": "news", "presence": true}"#).expect("reads");
+        assert!(wanted.presence && !absent.presence);
+        assert!(serde_json::from_str::<Subscribe>(r#"{"topic": "news", "presence": 1}"#).is_err());
+    }
 }

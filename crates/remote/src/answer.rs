@@ -11,7 +11,7 @@ use serde_json::Value;
 use streamer_engine::Failure;
 use streamer_protocol::{ErrorCode, Timestamp};
 
-use crate::{BodyShape, lines::Framing, retry_after, trouble::Trouble};
+use crate::{BodyShape, lines::Framing, record, retry_after, trouble::Trouble};
 
 /// The longest text of an address that a client gets to read, in characters.
 const TEXT_CHARS_MAX: usize = 1000;
@@ -94,6 +94,7 @@ fn is_json(media_type: &str) -> bool {
 /// Why a request was rejected, as far as a client may know it: problem details (RFC 9457) and what FastAPI makes of a
 /// payload that does not fit. Anything else in the body stays unread.
 pub(crate) fn rejection(status: StatusCode, body: &[u8], shape: BodyShape) -> Failure {
+    let body = body.strip_prefix(record::BYTE_ORDER_MARK).unwrap_or(body);
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let text =
         |name: &str| problem.get(name).and_then(Value::as_str).map(safe).filter(|text| !text.is_empty());
@@ -230,7 +231,7 @@ mod tests {
             shown(422, r#"{"title": "no", "detail": "the year is\u001b[31m wrong"}"#),
             "rejected: VALIDATION_ERROR: the year is [31m wrong"
         );
-        assert_eq!(shown(409, r#"{"title": "taken"}"#), "rejected: CONFLICT: taken");
+        assert_eq!(shown(409, "\u{feff}{\"title\": \"taken\"}"), "rejected: CONFLICT: taken");
         assert_eq!(shown(403, "<html>secret</html>"), "rejected: FORBIDDEN: the request was rejected (403)");
         assert_eq!(shown(404, ""), "rejected: NOT_FOUND: the request was rejected (404)");
         assert!(shown(400, &format!(r#"{{"detail": "{}"}}"#, "x".repeat(5000))).len() < 1100);

@@ -2,7 +2,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use crate::trouble::Trouble;
+use crate::{record, trouble::Trouble};
 
 /// How records stand in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,10 @@ impl Records {
 
     /// What the end of the stream leaves. Half an event is none; a last line needs no end.
     pub(crate) fn rest(mut self) -> Option<Vec<u8>> {
-        let rest = std::mem::take(&mut self.buffer);
+        let mut rest = std::mem::take(&mut self.buffer);
+        if self.begins && rest.starts_with(record::BYTE_ORDER_MARK) {
+            rest.advance(record::BYTE_ORDER_MARK.len());
+        }
         let says_something = !rest.iter().all(u8::is_ascii_whitespace);
         (self.framing == Framing::Lines && says_something).then(|| rest.into())
     }
@@ -79,8 +82,8 @@ impl Records {
         if line.ends_with(b"\r") {
             line.truncate(line.len() - 1);
         }
-        if std::mem::take(&mut self.begins) && line.starts_with(b"\xef\xbb\xbf") {
-            line.advance(3);
+        if std::mem::take(&mut self.begins) && line.starts_with(record::BYTE_ORDER_MARK) {
+            line.advance(record::BYTE_ORDER_MARK.len());
         }
         Ok(Some(line))
     }
@@ -133,6 +136,15 @@ mod tests {
             let found = cut(Framing::Lines, text, piece).expect("within bounds");
             assert_eq!(found, ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"], "{piece}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_may_come_before_all_of_it() {
+        assert_eq!(cut(Framing::Lines, "\u{feff}{}", 2).expect("within bounds"), ["{}"]);
+        let found = cut(Framing::Events, "\u{feff}data: {}\n\n", 2).expect("within bounds");
+        assert_eq!(found, ["{}"]);
+        let later = cut(Framing::Lines, "{}\n\u{feff}{}", 2).expect("within bounds");
+        assert_eq!(later, ["{}", "\u{feff}{}"]);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::{answer, trouble::Trouble};
 /// How deep JSON may be nested: what most parsers, ours among them, take.
 const DEPTH_MAX: usize = 127;
 
+/// What some programs write before UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A record. Fields that it does not know are passed over.
 #[derive(Deserialize)]
 pub(crate) struct Record {
@@ -133,7 +136,10 @@ fn code(text: &str) -> ErrorCode {
 }
 
 /// Reads a whole answer.
-pub(crate) fn result(bytes: Vec<u8>) -> Result<Json, Trouble> {
+pub(crate) fn result(mut bytes: Vec<u8>) -> Result<Json, Trouble> {
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     let text = String::from_utf8(bytes).map_err(|_| Trouble::Garbage("its answer is not UTF-8"))?;
     if text.trim().is_empty() {
         return Ok(Json::null());
@@ -203,6 +209,7 @@ mod tests {
         assert_eq!(result(Vec::new()).expect("an answer").as_str(), "null");
         assert!(matches!(result(b"{".to_vec()), Err(Trouble::Garbage(_))));
         assert!(matches!(result(b"\xff".to_vec()), Err(Trouble::Garbage(_))));
+        assert_eq!(result(b"\xef\xbb\xbf7".to_vec()).expect("an answer").as_str(), "7");
         assert_eq!(
             result(b"{\"a\": 1}\n".to_vec()).expect("an answer").get::<Value>().expect("reads")["a"],
             1

@@ -30,7 +30,8 @@ impl Target {
         self.pool.address().shown()
     }
 
-    /// Posts JSON, and waits for the head of the answer; for ever, if need be, unless `first_byte` bounds it.
+    /// Posts JSON, and waits for the head of the answer; for ever, if need be, unless `first_byte` bounds it, from the
+    /// moment on at which there is a connection.
     pub(crate) async fn post(
         &self,
         accept: &'static str,
@@ -52,7 +53,8 @@ impl Target {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = address.target().clone();
         *request.headers_mut() = headers;
-        let answering = self.pool.send(request);
+        // What waits for a connection has not been asked yet.
+        let answering = self.pool.ready().await?.send(request);
         match first_byte {
             None => Ok(answering.await?),
             Some(span) => {

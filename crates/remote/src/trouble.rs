@@ -6,6 +6,9 @@ use streamer_engine::Failure;
 use streamer_http::Error;
 use streamer_protocol::ErrorCode;
 
+/// After no connection to an address became free.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
 /// Why asking an address came to nothing.
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -62,10 +65,9 @@ impl Trouble {
             Self::Rejected(failure) | Self::Engine(failure) => failure,
             Self::Stopped => Failure::cancel(),
             Self::TooLarge { .. } => Failure::reject(self.to_string()).code(ErrorCode::PayloadTooLarge),
-            Self::CircuitOpen(after) => {
-                Failure::retry(self.to_string()).after(after).code(ErrorCode::Overloaded)
-            }
-            Self::Http(Error::Busy) => Failure::retry(self.to_string()).code(ErrorCode::Overloaded),
+            // It was not asked: whoever waits in the queue loses no try by that.
+            Self::CircuitOpen(after) => Failure::postpone(self.to_string(), after),
+            Self::Http(Error::Busy) => Failure::postpone(self.to_string(), BUSY_WAIT),
             Self::Silent { .. } | Self::Http(Error::Timeout(_)) => {
                 Failure::retry(self.to_string()).code(ErrorCode::Timeout)
             }

@@ -79,6 +79,23 @@ async fn a_short_request_that_streams_chunks_is_promoted() {
 }
 
 #[tokio::test]
+async fn of_an_internal_error_the_client_reads_a_correlation_id() {
+    for code_ in ["INTERNAL_ERROR", "EVERYTHING_IS_LOST"] {
+        let error = json!({ "error": { "kind": "reject", "message": "at /srv/db:5432", "code": code_ } });
+        let script = Script::always(vec![stream(LINES, &error.to_string()), Step::Close]).await;
+        let node = Node::start(routes(handler(script.address("/work"), |_| {}))).await;
+        let end = node.ask("r", "work", json!({})).await;
+        assert_eq!(code(&end), "INTERNAL_ERROR");
+        assert!(
+            end["error"]["details"]["correlation_id"].is_string() && !end.to_string().contains("srv"),
+            "{end}"
+        );
+        assert_eq!(script.asked().await.len(), 1, "it is not tried again");
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn an_error_in_the_stream_says_what_happens_next() {
     let script = Script::play(|asked: &Asked| {
         let line = match asked.number {

@@ -171,6 +171,51 @@ async fn no_more_connections_than_allowed() {
 }
 
 #[tokio::test]
+async fn a_queued_request_waits_for_a_connection_and_spends_no_try() {
+    let pause = Duration::from_millis(300);
+    let script = Script::always(vec![Step::Pause(pause), ok("1"), Step::Close]).await;
+    let remote = remote_with(|settings| {
+        settings.pool.connections_max = 1;
+        settings.pool.connect_timeout = Duration::from_millis(50);
+    });
+    // Of the beginning of an answer nothing is waited for before there is a connection.
+    let settings =
+        HandlerSettings { first_byte_timeout: Some(2 * pause - pause / 2), ..HandlerSettings::default() };
+    let work = UrlHandler::new(remote.target(script.address("/")), settings);
+    let node = Node::start(Router::new().action("work", work).takes(Duration::from_secs(60))).await;
+    for n in 0..3 {
+        node.send(&format!("r{n}"), "work", json!({})).await;
+    }
+    for n in 0..3 {
+        let end = node.until_end(&format!("r{n}")).await.pop().expect("until its end");
+        assert_eq!(end["type"], "complete", "{end}");
+    }
+    assert_eq!(script.asked().await.len(), 3);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_queued_request_waits_for_the_circuit_and_spends_no_try() {
+    let script = Script::play(|asked| match asked.number {
+        0 => vec![raw("500 Oops", "", "")],
+        _ => vec![ok("1")],
+    })
+    .await;
+    let open_for = Duration::from_millis(700);
+    let remote = remote_with(|settings| settings.breaker = BreakerSettings { failures_max: 1, open_for });
+    let work = || UrlHandler::new(remote.target(script.address("/")), HandlerSettings::default());
+    let routes = Router::new().action("short", work()).action("long", work()).takes(Duration::from_secs(60));
+    let node = Node::start(routes).await;
+    assert_eq!(code(&node.ask("s", "short", json!({})).await), "INTERNAL_ERROR");
+    let begun = std::time::Instant::now();
+    let end = node.ask("l", "long", json!({})).await;
+    assert_eq!(end["type"], "complete", "{end}");
+    assert!(begun.elapsed() > open_for / 2, "it waits");
+    assert_eq!(script.asked().await.len(), 2, "it is not asked meanwhile");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn the_circuit_opens_and_closes_again() {
     let script = Script::play(|asked| match asked.number {
         0..2 => vec![raw("500 Oops", "", "")],

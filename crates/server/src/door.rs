@@ -191,7 +191,7 @@ pub(crate) fn prefixes(configured: &[String]) -> BTreeSet<&str> {
 }
 
 fn routes(shared: &Arc<Shared>, management: Option<&Management>) -> Router {
-    let mut routes = Router::new().fallback(http::problem::not_found);
+    let mut routes = http::elsewhere(shared);
     if let Some(management) = management {
         routes = routes.merge(management.routes(None));
     }

@@ -57,6 +57,14 @@ pub(crate) fn routes(shared: &Arc<Shared>, prefix: &str) -> Router<Arc<Shared>> 
         .layer(middleware::from_fn_with_state(Arc::clone(shared), cors::cors))
 }
 
+/// What answers where nothing is: as the others, so that a page learns that it has the wrong path.
+pub(crate) fn elsewhere(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    Router::new()
+        .fallback(problem::not_found)
+        .layer(middleware::from_fn(guarded))
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), cors::cors))
+}
+
 /// Adds what keeps browsers from making more of an answer than it is, where the answer does not say so itself.
 async fn guarded(request: Request, next: Next) -> Response {
     const GUARDS: [(HeaderName, &str); 4] = [

@@ -24,7 +24,7 @@ use streamer_engine::{Engine, Frame, SendError, store::ConnectionRecord};
 use streamer_protocol::{CloseCode, ConnectionId, Timestamp};
 use tracing::{debug, error, info};
 
-use crate::Settings;
+use crate::{Settings, answer};
 use caller::Caller;
 use exception::Exception;
 
@@ -74,7 +74,7 @@ impl Management {
         for prefix in crate::door::prefixes(&self.shared.path_prefixes) {
             // Routes are of what is on the wire, where the SDKs write the sign in two ways.
             for name in ["@connections", "%40connections"] {
-                let calls = get(call).post(call).delete(call);
+                let calls = get(call).post(call).delete(call).fallback(other_method);
                 routes = routes.route(&format!("{prefix}/{name}/{{id}}"), calls);
             }
         }
@@ -104,10 +104,22 @@ async fn call(
         Err(exception) => (None, Err(exception)),
     };
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
-    let header = HeaderValue::from_str(&request_id).expect("hexadecimal digits");
-    response.headers_mut().insert(REQUEST_ID, header);
+    response.headers_mut().insert(REQUEST_ID, header_of(&request_id));
     note(&parts, caller.as_ref(), response.status(), &request_id);
     response
+}
+
+/// A method that the API does not have: nobody is asked who calls, but the answer has its id like any other.
+async fn other_method(State(place): State<Arc<Place>>) -> Response {
+    let engine = &place.shared.engine;
+    let request_id = engine.random().uuid(engine.clock().now()).to_string();
+    let mut response = answer::method_not_allowed().await;
+    response.headers_mut().insert(REQUEST_ID, header_of(&request_id));
+    response
+}
+
+fn header_of(request_id: &str) -> HeaderValue {
+    HeaderValue::from_str(request_id).expect("hexadecimal digits")
 }
 
 impl Place {

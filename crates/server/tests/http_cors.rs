@@ -60,6 +60,9 @@ async fn an_allowed_origin_may_call_and_read() {
     // What went wrong can be read too.
     let refused = Http::get(server.addr, "/v1/usage").header("origin", "https://app.example").send().await;
     assert_eq!((refused.status, granted(&refused)[0]), (401, Some("https://app.example")));
+    let nowhere = Http::get(server.addr, "/v2/usage").header("origin", "https://app.example").send().await;
+    assert_eq!((nowhere.status, granted(&nowhere)[0]), (404, Some("https://app.example")));
+    assert_eq!(nowhere.header("vary"), Some("origin"));
     let plain = Http::submit(server.addr, "a", "echo", json!(1)).send().await;
     assert_eq!((granted(&plain), plain.header("vary")), ([None; 3], Some("origin")));
     server.finish().await;

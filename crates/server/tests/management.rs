@@ -311,6 +311,12 @@ async fn other_methods_are_not_for_it_and_a_failing_store_says_so() {
     let server = Setup { plan: Box::new(plan), ..signed() }.start().await;
     let put = request(&server, "PUT", "x").send().await;
     assert_eq!(put.error(), (405, "VALIDATION_ERROR".to_owned()));
+    assert!(put.header("x-amzn-requestid").is_some_and(|id| !id.is_empty()), "{}", put.head);
+    assert!(
+        put.header("allow").is_some_and(|methods| methods.to_lowercase().contains("delete")),
+        "{}",
+        put.head
+    );
     let failed = call(&server, "AKALL", "POST", "x", SECRET).await;
     assert_eq!(exception(&failed), (500, "InternalServerErrorException".to_owned()));
     assert!(!failed.text().contains("refuse"), "inner text: {}", failed.text());

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use streamer_engine::{Backoff, BreakerSettings, OutboxSettings, Router, store::Priority};
 use streamer_remote::{
-    Address, BodyShape, HandlerSettings, KEYS_MAX, PoolSettings, RemoteSettings, SigningKey, trust,
+    Address, AddressError, BodyShape, HandlerSettings, KEYS_MAX, PoolSettings, RemoteSettings, SigningKey,
+    trust,
 };
 use streamer_service::config::{Millis, Mistakes, Seconds, Secret};
 
@@ -26,10 +27,14 @@ pub(crate) struct Remote {
     pub(crate) plain_http_hosts: Vec<String>,
     /// A file with the certificates of a private authority, as PEM text, that is trusted beside the platform's.
     pub(crate) authority_file: Option<PathBuf>,
-    /// How long a connection may take to be made, waiting for room included.
+    /// How long a connection may take to be made, and how long one may wait for room before that.
     pub(crate) connect_timeout_ms: Millis,
     /// How many connections to one address may be open.
     pub(crate) connections_max: usize,
+    /// How many queued requests run at one address at once, of all its actions; no more than connections_max. What waits
+    /// for it waits in the queue. Less than connections_max leaves connections to short requests, and less than
+    /// engine.running_max leaves places to other addresses while this one hangs.
+    pub(crate) address_running_max: usize,
     /// How long a connection that nobody uses is kept: less than the other side keeps it.
     pub(crate) idle_connection_ms: Millis,
     /// So many failures in a row open an address's circuit.
@@ -63,6 +68,7 @@ impl Default for Remote {
             authority_file: None,
             connect_timeout_ms: millis(pool.connect_timeout),
             connections_max: pool.connections_max,
+            address_running_max: 64,
             idle_connection_ms: millis(pool.idle_timeout),
             breaker_failures_max: 5,
             breaker_open_ms: Millis(10_000),
@@ -203,7 +209,11 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         if let Some(url) = url {
             called = true;
             if let Err(e) = remote.address(url) {
-                mistakes.push(setting, format!("{e}, or for those in remote.plain_http_hosts"));
+                let hint = match e {
+                    AddressError::NotHttps => ", and for those in remote.plain_http_hosts",
+                    AddressError::NotAUrl | AddressError::Credentials => "",
+                };
+                mistakes.push(setting, format!("{e}{hint}"));
             }
         }
     };
@@ -254,6 +264,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     for (name, value) in [
         ("remote.connect_timeout_ms", remote.connect_timeout_ms.0),
         ("remote.connections_max", remote.connections_max as u64),
+        ("remote.address_running_max", remote.address_running_max as u64),
         ("remote.breaker_failures_max", u64::from(remote.breaker_failures_max)),
         ("remote.webhook_timeout_ms", remote.webhook_timeout_ms.0),
         ("remote.webhook_in_flight_max", remote.webhook_in_flight_max as u64),
@@ -299,8 +310,13 @@ fn hooks(hooks: &Hooks, mistakes: &mut Mistakes) {
 
 impl Remote {
     /// Reads an address that may be called.
-    pub(crate) fn address(&self, url: &str) -> anyhow::Result<Address> {
-        Ok(Address::parse(url, &self.plain_http_hosts)?)
+    pub(crate) fn address(&self, url: &str) -> Result<Address, AddressError> {
+        Address::parse(url, &self.plain_http_hosts)
+    }
+
+    /// How many queued requests run at one address at once: each needs a connection.
+    pub(crate) fn address_running_max(&self) -> u32 {
+        u32::try_from(self.address_running_max.min(self.connections_max)).unwrap_or(u32::MAX)
     }
 
     fn keys(&self) -> anyhow::Result<Vec<SigningKey>> {
@@ -403,6 +419,18 @@ mod tests {
     }
 
     #[test]
+    fn no_more_run_at_an_address_than_it_has_connections_and_a_tenant_leaves_places() {
+        let most = |set: &[(&str, &str)]| {
+            let config = load(&[&[KEY], set].concat()).expect("valid").config;
+            (config.remote.address_running_max(), config.engine_settings().tenant_running_max)
+        };
+        assert_eq!(most(&[]), (64, 192));
+        assert_eq!(most(&[("remote.connections_max", "9"), ("engine.running_max", "10")]), (9, 8));
+        assert_eq!(most(&[("engine.running_max", "1")]), (64, 1));
+        assert_eq!(most(&[("engine.tenant_running_max", "7")]), (64, 7));
+    }
+
+    #[test]
     fn mistakes_are_named_by_their_settings() {
         for (setting, value, named) in [
             ("actions.work.url", "http://work.example/", "plain_http_hosts"),
@@ -416,10 +444,16 @@ mod tests {
             ("hooks.allowed_origins", "https://app.example/", "must be an origin"),
             ("hooks.timeout_ms", "0", "at least 1"),
             ("remote.webhook_retry_max_ms", "1", "remote.webhook_retry_base_ms"),
+            ("remote.address_running_max", "0", "at least 1"),
+            ("engine.tenant_running_max", "0", "at least 1"),
         ] {
             let mistakes = load(&[KEY, (setting, value)]).expect_err(setting);
             assert!(mistakes.contains(named), "{setting} = {value}: {mistakes}");
         }
+        let url = ("actions.work.url", "https://me:hush@work.example/");
+        let mistakes = load(&[KEY, url]).expect_err("credentials");
+        assert!(mistakes.contains("must not hold a user or a password"), "{mistakes}");
+        assert!(!mistakes.contains("plain_http_hosts") && !mistakes.contains("hush"), "{mistakes}");
         let named =
             [KEY, ("remote.plain_http_hosts", "work.example"), ("actions.work.url", "http://work.example/")];
         assert!(load(&named).is_ok());

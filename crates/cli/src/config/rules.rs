@@ -113,6 +113,9 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             mistakes.push(name, format!("must be at most {max}"));
         }
     }
+    if engine.tenant_running_max == Some(0) {
+        mistakes.push("engine.tenant_running_max", "must be at least 1");
+    }
     for (action, most) in &engine.action_running_max {
         if *most == 0 {
             mistakes.push("engine.action_running_max", format!("{action}: must be at least 1"));
@@ -412,6 +415,9 @@ impl Config {
             attempt_timeout: engine.attempt_timeout_s.into(),
             lease: engine.lease_s.into(),
             running_max: engine.running_max,
+            tenant_running_max: engine
+                .tenant_running_max
+                .unwrap_or(engine.running_max - engine.running_max / 4),
             quota: Quota {
                 open_max: engine.queue_depth_max,
                 tenant_open_max: engine.tenant_queue_depth_max,

@@ -180,6 +180,9 @@ pub(crate) struct Engine {
     pub(crate) lease_s: Seconds,
     /// How many queued requests run at once.
     pub(crate) running_max: usize,
+    /// How many of those may be of one tenant, so that one whose handlers hang leaves places to the others; three
+    /// quarters of them unless said. As many as running_max: no bound.
+    pub(crate) tenant_running_max: Option<usize>,
     /// How many requests of an action run at once, by the action's name. Such an action is always queued.
     pub(crate) action_running_max: BTreeMap<String, u32>,
     /// On how many threads handlers run. One that blocks keeps a thread; once all are kept, the others' handlers wait.
@@ -230,6 +233,7 @@ impl Default for Engine {
             attempt_timeout_s: seconds(engine.attempt_timeout),
             lease_s: seconds(engine.lease),
             running_max: engine.running_max,
+            tenant_running_max: None,
             action_running_max: BTreeMap::new(),
             handler_threads: 64,
             queue_depth_max: engine.quota.open_max,

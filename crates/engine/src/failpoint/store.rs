@@ -120,8 +120,8 @@ impl Requests for Points {
         write(Step::Retry, self.0.retry(lease, run_at, error)).await
     }
 
-    async fn release(&self, lease: &Lease, now: Timestamp) -> Result<()> {
-        write(Step::Release, self.0.release(lease, now)).await
+    async fn release(&self, lease: &Lease, run_at: Timestamp) -> Result<()> {
+        write(Step::Release, self.0.release(lease, run_at)).await
     }
 
     async fn cancel(

@@ -183,8 +183,8 @@ impl<S: Requests> Requests for Faulty<S> {
         self.call("retry", self.store.retry(lease, run_at, error)).await
     }
 
-    async fn release(&self, lease: &Lease, now: Timestamp) -> Result<()> {
-        self.call("release", self.store.release(lease, now)).await
+    async fn release(&self, lease: &Lease, run_at: Timestamp) -> Result<()> {
+        self.call("release", self.store.release(lease, run_at)).await
     }
 
     async fn cancel(

@@ -176,8 +176,8 @@ impl Requests for MemoryStore {
         self.requests.lock().retry(lease, run_at, error)
     }
 
-    async fn release(&self, lease: &Lease, now: Timestamp) -> Result<()> {
-        self.requests.lock().release(lease, now)
+    async fn release(&self, lease: &Lease, run_at: Timestamp) -> Result<()> {
+        self.requests.lock().release(lease, run_at)
     }
 
     async fn cancel(

@@ -103,8 +103,8 @@ impl Requests for Witness {
         Ok(())
     }
 
-    async fn release(&self, lease: &Lease, now: Timestamp) -> Result<()> {
-        self.store.release(lease, now).await?;
+    async fn release(&self, lease: &Lease, run_at: Timestamp) -> Result<()> {
+        self.store.release(lease, run_at).await?;
         self.ledger.done_under(lease, "release");
         Ok(())
     }

@@ -67,6 +67,16 @@ pub async fn released_can_be_claimed_at_once(store: SharedStore) {
     assert_eq!(next.record.checkpoint, Some(json("1")));
 }
 
+/// What has no room for the request asks for it later.
+pub async fn released_waits_for_its_time(store: SharedStore) {
+    let lease = running(&store, "a").await.lease;
+    store.release(&lease, at(300)).await.expect("waits");
+    assert_eq!(claim_all(&store, 299).await.len(), 0);
+    assert_eq!(next_due(&store).await, Some(at(300)));
+    let again = claim_one(&store, 300).await.record.summary;
+    assert_eq!((again.attempt, again.retry_count, again.takeovers), (2, 0, 0));
+}
+
 /// A caller that missed the reply says the same again.
 pub async fn released_twice_is_the_same(store: SharedStore) {
     let lease = running(&store, "a").await.lease;

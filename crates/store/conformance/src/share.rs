@@ -152,6 +152,45 @@ pub async fn passes_over_an_action_at_its_bound(store: SharedStore) {
     assert_eq!(claim(2000).await.len(), 3, "two of it, and the one that has no bound");
 }
 
+/// Actions with one bound for all of them run within it together, whatever bound each has of its own.
+pub async fn passes_over_actions_at_their_shared_bound(store: SharedStore) {
+    for n in 0..3 {
+        for name in ["left", "right", "else"] {
+            let mut wanted = new(key_of("t", "u", &format!("{name}{n}")));
+            wanted.action = action(name);
+            enqueue(&store, &wanted).await;
+        }
+    }
+    let bounded = [(action("left"), 1)].into_iter().collect::<RunningMax>();
+    let bounded = bounded.sharing([(vec![action("left"), action("right")], 2)]);
+    let me = worker("w");
+    let count = |claims: &[Claim]| {
+        let of = |name| claims.iter().filter(|claim| claim.record.summary.action == action(name)).count();
+        (of("left") + of("right"), of("left"), of("else"))
+    };
+    let first = store.claim(&me, at(0), at(1000), 9, &bounded).await.expect("claims").claims;
+    let (shared, left, rest) = count(&first);
+    assert_eq!((shared, left <= 1, rest), (2, true, 3));
+    let ended = first.iter().find(|claim| claim.record.summary.action != action("else")).expect("two");
+    finish(&store, ended, 1).await;
+    let next = store.claim(&me, at(2), at(1000), 9, &bounded).await.expect("claims").claims;
+    assert_eq!((count(&next).0, next.len()), (1, 1));
+}
+
+/// A tenant takes as many places as it may have, and the next one has its turn.
+pub async fn passes_over_a_tenant_without_a_place(store: SharedStore) {
+    for tenant in ["a", "b"] {
+        enqueue_many(&store, tenant, 5).await;
+    }
+    enqueue_many(&store, "c", 1).await;
+    let (me, bounded) = (worker("w"), RunningMax::default().per_tenant(2));
+    let claiming = store.claim(&me, at(0), at(1000), 9, &bounded);
+    let claims = claiming.await.expect("claims").claims;
+    let mut served = tenants(&claims);
+    served.sort_unstable();
+    assert_eq!(served, ["a", "a", "b", "b", "c"]);
+}
+
 /// What counts are payloads and permissions, chunks that are not void, checkpoints, outcomes and artifacts, until they are removed.
 pub async fn counts_the_bytes_that_are_kept(store: SharedStore) {
     let payload = r#"{"year": 2026}["build","read"]"#.len() as u64;

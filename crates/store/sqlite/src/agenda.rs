@@ -189,10 +189,14 @@ impl Agenda {
         self.turn_to(now);
         let next_due = self.waiting.first().map(|(due, _)| *due);
         let (mut taken, mut passed_over) = (Vec::new(), Vec::new());
+        let mut of_tenant: HashMap<TenantId, u32> = HashMap::new();
         while taken.len() < limit
             && let Some(standing) = self.order.first().cloned()
         {
-            let Some(number) = self.best_of(&standing.2, running_max) else {
+            let tenant = &standing.2;
+            let has_place =
+                running_max.places_left(tenant) > of_tenant.get(tenant).copied().unwrap_or_default();
+            let Some(number) = has_place.then(|| self.best_of(tenant, running_max)).flatten() else {
                 // Nor will it have any later in this claim, which only adds to what runs.
                 self.order.remove(&standing);
                 passed_over.push(standing);
@@ -202,6 +206,7 @@ impl Agenda {
             self.detach(number, &entry);
             self.count(&entry, true);
             self.take_turn(&entry.tenant);
+            *of_tenant.entry(entry.tenant).or_default() += 1;
             taken.push(number);
         }
         self.order.extend(passed_over);
@@ -218,9 +223,8 @@ impl Agenda {
 
     /// The first of a tenant's ready requests whose action has room.
     fn best_of(&self, tenant: &TenantId, running_max: &RunningMax) -> Option<i64> {
-        let has_room = |action: &Action| {
-            running_max.of(action).is_none_or(|max| self.running.get(action).copied().unwrap_or(0) < max)
-        };
+        let running = |action: &Action| self.running.get(action).copied().unwrap_or(0);
+        let has_room = |action: &Action| running_max.has_room(action, running);
         let heads = self.tenants[tenant].ready.iter().filter(|(action, _)| has_room(action));
         heads.filter_map(|(_, places)| places.first()).min().map(|(_, _, number)| *number)
     }

@@ -265,9 +265,9 @@ impl Requests for SqliteStore {
         self.writer.call(move |tx| requests::retry(tx, &lease, run_at, &error)).await
     }
 
-    async fn release(&self, lease: &Lease, now: Timestamp) -> Result<()> {
+    async fn release(&self, lease: &Lease, run_at: Timestamp) -> Result<()> {
         let lease = lease.clone();
-        self.writer.call(move |tx| requests::release(tx, &lease, now)).await
+        self.writer.call(move |tx| requests::release(tx, &lease, run_at)).await
     }
 
     async fn cancel(

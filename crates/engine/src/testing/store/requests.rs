@@ -98,6 +98,7 @@ impl StoredRequests {
     ) -> Claimed {
         let next_due = self.by_key.values().filter_map(|stored| stored.due_at).filter(|due| *due > now).min();
         let (mut of_tenant, mut of_action) = (HashMap::new(), HashMap::new());
+        let mut places: HashMap<TenantId, u32> = HashMap::new();
         for stored in self.by_key.values().filter(|stored| stored.runs(now)) {
             let Summary { key, action, .. } = &stored.record.summary;
             *of_tenant.entry(key.tenant.clone()).or_default() += 1;
@@ -108,9 +109,11 @@ impl StoredRequests {
         let mut claims = Vec::new();
         while claims.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
             let has_room = |stored: &Stored| {
-                let action = &stored.record.summary.action;
-                let runs = of_action.get(action).copied().unwrap_or(0);
-                running_max.of(action).is_none_or(|max| runs < max) || planted::is(Bug::BoundIgnored)
+                let Summary { key, action, .. } = &stored.record.summary;
+                let runs = |action: &Action| of_action.get(action).copied().unwrap_or(0);
+                let taken = places.get(&key.tenant).copied().unwrap_or(0);
+                running_max.places_left(&key.tenant) > taken
+                    && (running_max.has_room(action, runs) || planted::is(Bug::BoundIgnored))
             };
             let rank = |stored: &Stored| {
                 let Summary { key, priority, .. } = &stored.record.summary;
@@ -124,6 +127,7 @@ impl StoredRequests {
             let Summary { key, action, .. } = &stored.record.summary;
             *of_tenant.entry(key.tenant.clone()).or_default() += 1;
             *of_action.entry(action.clone()).or_default() += 1;
+            *places.entry(key.tenant.clone()).or_default() += 1;
             self.turns.take(&key.tenant);
             claims.push(stored.claim(worker, now, lease_until));
         }
@@ -202,10 +206,10 @@ impl StoredRequests {
         Ok(())
     }
 
-    pub(super) fn release(&mut self, lease: &Lease, now: Timestamp) -> Result<()> {
+    pub(super) fn release(&mut self, lease: &Lease, run_at: Timestamp) -> Result<()> {
         let stored = self.under(lease)?;
         match stored.record.summary.status {
-            RequestStatus::Processing => stored.wait(RequestStatus::Pending, now),
+            RequestStatus::Processing => stored.wait(RequestStatus::Pending, run_at),
             RequestStatus::Pending => {}
             _ => return Err(ErrorKind::LeaseLost.into()),
         }

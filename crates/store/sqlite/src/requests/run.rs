@@ -174,7 +174,7 @@ pub(crate) fn retry(
     Ok(())
 }
 
-pub(crate) fn release(tx: &mut Tx<'_>, lease: &Lease, now: Timestamp) -> Result<(), Failure> {
+pub(crate) fn release(tx: &mut Tx<'_>, lease: &Lease, run_at: Timestamp) -> Result<(), Failure> {
     let standing = under(tx.conn, lease)?;
     match standing.status {
         RequestStatus::Processing => {}
@@ -185,7 +185,7 @@ pub(crate) fn release(tx: &mut Tx<'_>, lease: &Lease, now: Timestamp) -> Result<
         .prepare_cached(
             "UPDATE request SET status = 'PENDING', holder = NULL, run_at = ?2, due_at = ?2 WHERE number = ?1",
         )?
-        .execute((standing.number, now.as_millis()))?;
-    tx.agenda.reschedule(standing.number, now, false);
+        .execute((standing.number, run_at.as_millis()))?;
+    tx.agenda.reschedule(standing.number, run_at, false);
     Ok(())
 }
