@@ -63,7 +63,11 @@ fn refuse(shared: &Shared, parts: &Parts, why: Rejected) -> Response {
     let counter = metrics::counter!("streamer_authentication_failures_total", "reason" => why.reason());
     counter.increment(1);
     let address = client_address(shared, parts);
-    let Err(wait) = shared.refusals.note(address, why.reason()) else { return problem::rejected(why) };
+    let wait = match shared.refusals.note(address, why.reason()) {
+        // It was good once: its owner, who shares an address with who knows whom, is to get a new one and not to wait.
+        Err(wait) if why != Rejected::Expired => wait,
+        _ => return problem::rejected(why),
+    };
     metrics::counter!("streamer_rate_limited_total", "what" => "refused_tokens").increment(1);
     let message = "too many calls from this address with tokens that are not accepted: wait";
     let mut response = problem::later(ErrorCode::RateLimited, message, wait);
