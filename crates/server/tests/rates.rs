@@ -346,7 +346,7 @@ async fn an_address_whose_tokens_are_refused_too_often_waits_and_good_ones_do_no
     for token in [Token::forged(), Token::expired(), "nonsense".to_owned()] {
         assert_eq!(call(&server, &token, one).await.error(), (401, "UNAUTHORIZED".to_owned()));
     }
-    for token in [Token::forged(), Token::expired()] {
+    for token in [Token::forged(), "nonsense".to_owned()] {
         // What stands before the last is the client's own word.
         let answer = call(&server, &token, &format!("{another}, {one}")).await;
         contract.holds("get", "/v1/usage", &answer);
@@ -356,6 +356,8 @@ async fn an_address_whose_tokens_are_refused_too_often_waits_and_good_ones_do_no
         assert_eq!(answer.header("connection"), Some("close"));
     }
     assert!(server.counts("streamer_rate_limited_total{what=\"refused_tokens\"}", 2), "{}", server.metrics());
+    let expired = call(&server, &Token::expired(), one).await;
+    assert_eq!(expired.error(), (401, "UNAUTHORIZED".to_owned()), "its owner is to get a new one");
     assert!(server.counts("streamer_authentication_failures_total{reason=\"expired\"}", 2));
     assert_eq!(call(&server, &Token::ada(), one).await.status, 200, "a good token is let in");
     assert_eq!(call(&server, &Token::forged(), another).await.status, 401, "another address");
