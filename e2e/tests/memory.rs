@@ -73,6 +73,7 @@ async fn every_bound_has_its_gauge_and_its_setting() {
             if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
                 section = name;
             }
+            let line = line.strip_prefix("Not set by default; for example: ").unwrap_or(line);
             line.split_once(" = ").map(|(name, _)| format!("{section}.{name}"))
         })
         .collect();
