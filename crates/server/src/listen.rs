@@ -25,10 +25,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
@@ -142,24 +139,6 @@ pub(crate) async fn serve(
     stop: &CancellationToken,
 ) {
     let tasks = TaskTracker::new();
-    // On a thread that serves sockets too: whoever is accepted need not be handed from one thread to another.
-    let accepting = accept(listener, routes, listening, tasks.clone(), stop.clone());
-    if let Err(ended) = AbortOnDropHandle::new(tokio::spawn(accepting)).await
-        && let Ok(panic) = ended.try_into_panic()
-    {
-        std::panic::resume_unwind(panic);
-    }
-    tasks.close();
-    tasks.wait().await;
-}
-
-async fn accept(
-    listener: TcpListener,
-    routes: Router,
-    listening: Arc<Listening>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) {
     loop {
         // One is at the door before another makes room for it.
         let accepted = async {
@@ -182,6 +161,9 @@ async fn accept(
             }
         }
     }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
 }
 
 /// How far a client has come on its socket.
