@@ -22,8 +22,8 @@ const PAGE: u32 = 100;
 /// So many entries are removed at once: for each time the slot is waited for.
 const REMOVED_AT_ONCE: usize = 10_000;
 
-/// So many events are asked for at once.
-const EVENTS_AT_ONCE: usize = 1000;
+/// So many events are asked for, or entries removed, in one command.
+const AT_ONCE: usize = 1000;
 
 /// How long one question to PostgreSQL may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,6 +64,8 @@ pub async fn prune(
 ) -> Result<Pruned, Error> {
     let Settings { server, outbox, message_bytes_max, .. } = settings;
     let mut lookup = Lookup::open(server, outbox, *message_bytes_max, TIMEOUT).await?;
+    // A row that is only hidden may be read again.
+    lookup.refuse_hidden_rows().await?;
     let mut pruning = Pruning { gone_for, now, due: Vec::new(), pruned: Pruned::default() };
     let mut after: Option<String> = None;
     loop {
@@ -134,7 +136,7 @@ impl Pruning {
         }
         until_confirmed(settings, patience).await?;
         let (ids, counts): (Vec<String>, Vec<u64>) = std::mem::take(&mut self.due).into_iter().unzip();
-        for part in ids.chunks(EVENTS_AT_ONCE) {
+        for part in ids.chunks(AT_ONCE) {
             sink.forget(part).await?;
         }
         self.pruned.removed += counts.iter().sum::<u64>();
@@ -149,7 +151,7 @@ async fn with_rows(entries: &[Entry], lookup: &mut Lookup) -> Result<Vec<bool>, 
     let events: Vec<(usize, String)> = events
         .flat_map(|(at, entry)| entry.events.iter().map(move |event| (at, event.as_str().to_owned())))
         .collect();
-    for part in events.chunks(EVENTS_AT_ONCE) {
+    for part in events.chunks(AT_ONCE) {
         let ids: Vec<String> =
             part.iter().filter(|(at, _)| !has_rows[*at]).map(|(_, event)| event.clone()).collect();
         let there = lookup.aggregates(&ids).await?;

@@ -96,3 +96,35 @@ async fn rows_that_come_back_are_not_gone() {
     bed.place.sql("DELETE FROM activity.event_outbox").await;
     assert_eq!(pruned(&bed, DAY, after(now, 2)).await.expect("begins anew").gone, 50);
 }
+
+#[tokio::test]
+async fn an_id_that_is_written_with_blanks_has_its_row() {
+    let Some(bed) = Bed::open().await else { return };
+    bed.place.sql("ALTER TABLE activity.event_outbox ALTER COLUMN event_id TYPE character(40)").await;
+    bed.load(20, 23).await;
+    bed.run(20, projections::registry()).await;
+    let all = Pruned { kept: 20, ..Pruned::default() };
+    assert_eq!(pruned(&bed, DAY, SystemClock.now()).await.expect("has nothing to wait for"), all);
+}
+
+#[tokio::test]
+async fn rows_that_are_hidden_are_not_gone() {
+    let Some(bed) = Bed::open().await else { return };
+    bed.load(20, 24).await;
+    bed.run(20, projections::registry()).await;
+    bed.place
+        .sql(
+            "CREATE ROLE hidden_from LOGIN PASSWORD 'hidden'; GRANT USAGE ON SCHEMA activity TO hidden_from; \
+             GRANT SELECT ON activity.event_outbox TO hidden_from; \
+             ALTER TABLE activity.event_outbox ENABLE ROW LEVEL SECURITY",
+        )
+        .await;
+    let mut settings = bed.place.settings.clone();
+    settings.server.user = "hidden_from".into();
+    settings.server.password = Some("hidden".into());
+    let now = SystemClock.now();
+    let error = prune(&settings, &bed.sink, DAY, now, Duration::ZERO).await.expect_err("cannot see the rows");
+    assert!(error.to_string().contains("row-level security"), "{error}");
+    let all = Pruned { kept: 20, ..Pruned::default() };
+    assert_eq!(pruned(&bed, DAY, now).await.expect("has nothing to wait for"), all);
+}
