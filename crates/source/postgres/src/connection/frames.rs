@@ -215,9 +215,10 @@ mod tests {
     #[tokio::test]
     async fn what_others_say_in_the_log_may_be_of_any_size() {
         let (mut frames, mut server) = frames(99);
-        let changes =
-            [&b"d\0\0\0\xc8w"[..], &[0; 24], b"M", &[7; 170], b"d\0\0\0\xc8w", &[0; 24], b"I", &[7; 170]];
-        let sending = tokio::spawn(async move { server.write_all(&changes.concat()).await });
+        let decoded = |kind: &[u8]| [&b"d\0\0\0\xc8w"[..], &[0; 24], kind, &[7; 170]].concat();
+        let sent = [&decoded(b"M")[..], b"Z\0\0\0\x05I", &decoded(b"M"), &decoded(b"I")].concat();
+        let sending = tokio::spawn(async move { server.write_all(&sent).await });
+        assert_eq!(frames.next().await.expect("comes behind what was passed over").tag, b'Z');
         assert!(matches!(frames.next().await, Err(Error::Fatal(_))), "a row has its bound");
         drop(frames);
         sending.await.expect("no panic").expect_err("it is not read to its end");
