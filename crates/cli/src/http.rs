@@ -73,7 +73,8 @@ impl Http {
     }
 }
 
-fn parse<T: DeserializeOwned>((status, body): (StatusCode, Bytes)) -> anyhow::Result<T> {
+/// What a JSON answer says; what it says of an error is one.
+pub(crate) fn parse<T: DeserializeOwned>((status, body): (StatusCode, Bytes)) -> anyhow::Result<T> {
     if status.is_success() {
         return serde_json::from_slice(&body).context("the answer is not what was expected");
     }

@@ -1,6 +1,9 @@
 //! Dead letters of the topics: only the server that has the topics can publish what they are about.
 
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
+use hyper::Method;
 use serde::Deserialize;
 use streamer_events::{
     Batch, DeadLetter,
@@ -10,7 +13,10 @@ use streamer_events::{
 };
 use streamer_sink_topics::HANDLER;
 
-use crate::{config::Config, http::Http};
+use crate::{
+    config::Config,
+    http::{self, Http},
+};
 
 /// Where on the admin address they are taken.
 const PATH: &str = "/v1/events/letters";
@@ -19,12 +25,14 @@ const PATH: &str = "/v1/events/letters";
 pub(crate) struct Letters {
     /// Why there is none to be asked.
     admin: std::result::Result<Http, String>,
+    /// Why it gave no answer: once it does not, the letters that follow do not wait for one.
+    silent: OnceLock<String>,
 }
 
 impl Letters {
     /// The configuration's server.
     pub(crate) fn new(config: &Config) -> Self {
-        Self { admin: admin(config) }
+        Self { admin: admin(config), silent: OnceLock::new() }
     }
 
     /// Whether a letter is one of the topics.
@@ -42,7 +50,10 @@ impl Letters {
             Ok(admin) => admin,
             Err(why) => return Ok(Replayed::Impossible(why.clone())),
         };
-        match hand_on(models, &OfServer { admin, letter }, letter).await {
+        if let Some(why) = self.silent.get() {
+            return Ok(Replayed::Impossible(why.clone()));
+        }
+        match hand_on(models, &OfServer { admin, silent: &self.silent, letter }, letter).await {
             Err(e) if e.kind() == ErrorKind::Invalid => {
                 let why = e.cause().map(ToString::to_string);
                 Ok(Replayed::Impossible(why.unwrap_or_else(|| e.to_string())))
@@ -67,6 +78,7 @@ fn admin(config: &Config) -> std::result::Result<Http, String> {
 /// The server's topics, for one letter.
 struct OfServer<'a> {
     admin: &'a Http,
+    silent: &'a OnceLock<String>,
     letter: &'a DeadLetter,
 }
 
@@ -79,8 +91,12 @@ struct Published {
 impl Sink for OfServer<'_> {
     async fn apply(&self, _: &Batch) -> Result<Vec<RefusedWrite>> {
         // As text: the causes of an answer are for the operator to read in one line.
-        let asked = self.admin.post::<Published>(PATH, self.letter).await;
-        let published = asked.map_err(|e| Error::new(ErrorKind::Invalid, format!("{e:#}")))?;
+        let in_a_line = |e: anyhow::Error| format!("{e:#}");
+        let invalid = |why: String| Error::new(ErrorKind::Invalid, why);
+        let letter = serde_json::to_vec(self.letter).map_err(|e| invalid(e.to_string()))?;
+        let asked = self.admin.call(Method::POST, PATH, Some(letter.into())).await;
+        let answer = asked.map_err(|e| invalid(self.silent.get_or_init(|| in_a_line(e)).clone()))?;
+        let published: Published = http::parse(answer).map_err(|e| invalid(in_a_line(e)))?;
         let refused = published.refused.map(|why| RefusedWrite {
             author: self.letter.author(),
             collection: "".into(),
