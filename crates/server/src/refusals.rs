@@ -14,6 +14,9 @@ use crate::{
 /// The log has at most one line for each address in so long.
 const LOG_SPAN: Duration = Duration::from_secs(60);
 
+/// And so many lines for single addresses in that time; the others share one.
+const LINES_MAX: u32 = 100;
+
 /// A full table is searched for what can be forgotten at most so often.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
@@ -27,8 +30,9 @@ pub(crate) struct Refusals {
 #[derive(Default)]
 struct Table {
     of: HashMap<IpAddr, Refused>,
-    /// What is told of those for whom there is no place.
+    /// What is told of those for whom there is no place, or no line.
     others: Told,
+    lines: Lines,
     swept_at: Option<Instant>,
 }
 
@@ -46,6 +50,13 @@ struct Told {
     untold: u64,
     /// Why, the last time.
     reason: &'static str,
+}
+
+/// How many lines of single addresses the log has had since `since`.
+#[derive(Default)]
+struct Lines {
+    since: Option<Instant>,
+    count: u32,
 }
 
 /// What is to be written to the log.
@@ -110,19 +121,40 @@ impl Table {
             return Ok(());
         }
         let refused = self.of.entry(address).or_default();
-        lines.extend(refused.told.note(Some(address), reason, now));
-        bounds.rate.map_or(Ok(()), |rate| refused.spent.spend(1, rate, now))
+        let line = refused.told.note(Some(address), reason, now);
+        let admitted = bounds.rate.map_or(Ok(()), |rate| refused.spent.spend(1, rate, now));
+        lines.extend(line.and_then(|line| self.lines.admit(line, &mut self.others, now)));
+        admitted
     }
 
     fn sweep(&mut self, now: Instant) -> Vec<Line> {
-        let mut lines: Vec<_> = self.others.rest(None, now).into_iter().collect();
-        self.of.retain(|address, refused| {
-            lines.extend(refused.told.rest(Some(*address), now));
+        let Self { of, others, lines, swept_at } = self;
+        let mut told = Vec::new();
+        of.retain(|address, refused| {
+            let line = refused.told.rest(Some(*address), now);
+            told.extend(line.and_then(|line| lines.admit(line, others, now)));
             !(refused.told.is_over(now) && refused.spent.is_forgotten(now))
         });
-        self.of.shrink_to(2 * self.of.len());
-        self.swept_at = Some(now);
-        lines
+        of.shrink_to(2 * of.len());
+        *swept_at = Some(now);
+        told.extend(others.rest(None, now));
+        told
+    }
+}
+
+impl Lines {
+    /// The line, if the log may have it now; else it is told with those of the others, which may be due.
+    fn admit(&mut self, line: Line, others: &mut Told, now: Instant) -> Option<Line> {
+        if self.since.is_none_or(|since| now >= since + LOG_SPAN) {
+            *self = Self { since: Some(now), count: 0 };
+        }
+        if self.count < LINES_MAX {
+            self.count += 1;
+            return Some(line);
+        }
+        others.untold += line.count;
+        others.reason = line.reason;
+        others.rest(None, now)
     }
 }
 
@@ -188,6 +220,30 @@ mod tests {
         tokio::time::advance(LOG_SPAN).await;
         refusals.sweep();
         assert_eq!(refusals.len(), 0, "there is nothing more to tell");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_addresses_share_a_line() {
+        let refusals = Refusals::new(0, 10_000);
+        let address = |n: u32| IpAddr::from(n.to_be_bytes());
+        let noted = |n: u32| {
+            let mut lines = Vec::new();
+            let mut table = refusals.table.lock();
+            table.note(&refusals, address(n), "malformed", &mut lines).expect("no rate");
+            lines.into_iter().map(|line| (line.address, line.count)).collect::<Vec<_>>()
+        };
+        for n in 0..LINES_MAX {
+            assert_eq!(noted(n), [(Some(address(n)), 1)]);
+        }
+        assert_eq!(noted(LINES_MAX), [(None, 1)], "the first of the others");
+        for n in 1..1000 {
+            assert_eq!(noted(LINES_MAX + n), []);
+        }
+        tokio::time::advance(LOG_SPAN).await;
+        let told: Vec<_> = refusals.table.lock().sweep(Instant::now());
+        let told: Vec<_> = told.into_iter().map(|line| (line.address, line.count)).collect();
+        assert_eq!(told, [(None, 999)], "all are told, and by one line");
+        assert_eq!(noted(5000), [(Some(address(5000)), 1)], "another span");
     }
 
     #[tokio::test(start_paused = true)]
