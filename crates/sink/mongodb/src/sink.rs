@@ -7,6 +7,7 @@ use streamer_events::{
     failpoint::{self, Step},
     sink::{Error, ErrorKind, Result},
 };
+use tokio::sync::Semaphore;
 use tracing::info;
 
 use crate::{error::of_driver, indexes, settings::Settings};
@@ -22,6 +23,8 @@ pub const DEAD_LETTERS: &str = "_streamer_dead_letters";
 pub struct MongoSink {
     pub(crate) database: Database,
     pub(crate) command_timeout: Duration,
+    /// As many as there are connections: what waits for one has not begun.
+    turns: Semaphore,
 }
 
 impl MongoSink {
@@ -41,7 +44,12 @@ impl MongoSink {
         // A command that is repeated is repeated by the pipeline, which knows what it may have done.
         options.retry_writes = Some(false);
         let database = Client::with_options(options).map_err(of_driver)?.database(&settings.database);
-        Ok(Self { database, command_timeout: settings.command_timeout })
+        // To the driver, no bound is 0.
+        let turns = match settings.connections_max {
+            0 => Semaphore::MAX_PERMITS,
+            most => usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS),
+        };
+        Ok(Self { database, command_timeout: settings.command_timeout, turns: Semaphore::new(turns) })
     }
 
     /// The database, for those who look into it.
@@ -68,8 +76,9 @@ impl MongoSink {
         Ok(())
     }
 
-    /// A server that does not answer is not waited for without end.
+    /// A server that does not answer is not waited for without end, once it is asked. Not to be called within itself.
     pub(crate) async fn within<T>(&self, doing: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let _turn = self.turns.acquire().await.expect("never closed");
         let late = |_| Error::new(ErrorKind::Unavailable, "the server does not answer in time");
         tokio::time::timeout(self.command_timeout, doing).await.map_err(late)?
     }
