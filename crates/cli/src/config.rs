@@ -3,6 +3,7 @@
 pub(crate) mod events;
 mod management;
 mod offered;
+mod parts;
 pub(crate) mod remote;
 mod rules;
 mod sections;
