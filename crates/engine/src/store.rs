@@ -169,8 +169,8 @@ pub trait Requests: Send + Sync {
     async fn retry(&self, lease: &Lease, run_at: Timestamp, error: &ErrorBody) -> Result<()>;
 
     /// Gives the lease up, so that anyone may claim the request from `run_at` on, which becomes the request's
-    /// `run_at`: it is PENDING, and no failure is counted. Safe to repeat under the same lease. [`ErrorKind::LeaseLost`] once another fence is out, or the
-    /// request has ended or waits for a retry.
+    /// `run_at`: it is PENDING, and no failure is counted. Safe to repeat under the same lease.
+    /// [`ErrorKind::LeaseLost`] once another fence is out, or the request has ended or waits for a retry.
     async fn release(&self, lease: &Lease, run_at: Timestamp) -> Result<()>;
 
     /// Asks to end the request. One that waits is CANCELLED at once (its outcome is appended to its log); one
