@@ -8,7 +8,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::{TryStreamExt as _, future::try_join_all};
+use futures_util::{
+    TryStreamExt as _,
+    future::{try_join, try_join_all},
+};
 use mongodb::bson::{RawBsonRef, RawDocumentBuf, doc};
 use streamer_events::{
     Batch,
@@ -55,28 +58,25 @@ impl MongoSink {
     async fn apply_groups(&self, groups: Vec<&Group>, refused: &mut Vec<RefusedWrite>) -> Result<()> {
         // What begins with an insert is most likely not there: it is not read unless that was wrong.
         let (begins, known): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| planned::begins(group));
-        let begins = parts(begins).into_iter().map(|part| self.write(part, None));
-        let known = parts(known).into_iter().map(|part| async {
-            let stored = self.read(&part).await?;
-            self.write(part, Some(stored)).await
-        });
-        let (begins, known) =
-            futures_util::future::try_join(try_join_all(begins), try_join_all(known)).await?;
-        let mut again = Vec::new();
-        for written in begins.into_iter().chain(known) {
-            refused.extend(written.refused);
-            again.extend(written.again);
-        }
+        let written = try_join(self.write_parts(begins, false), self.write_parts(known, true)).await?;
+        let mut written = written.0.and(written.1);
         for _ in 0..CONFLICTS_MAX {
-            if again.is_empty() {
+            refused.append(&mut written.refused);
+            if written.again.is_empty() {
                 return Ok(());
             }
-            let stored = self.read(&again).await?;
-            let written = self.write(again, Some(stored)).await?;
-            refused.extend(written.refused);
-            again = written.again;
+            written = self.write_parts(written.again, true).await?;
         }
         Err(Error::new(ErrorKind::Unavailable, "a document changes faster than it can be written"))
+    }
+
+    /// Writes groups part by part, many of them at once; reads their documents before, if they may be there.
+    async fn write_parts<'a>(&self, groups: Vec<&'a Group>, may_be_there: bool) -> Result<Written<'a>> {
+        let parts = parts(groups).into_iter().map(|part| async move {
+            let stored = if may_be_there { Some(self.read(&part).await?) } else { None };
+            self.write(part, stored).await
+        });
+        Ok(try_join_all(parts).await?.into_iter().fold(Written::default(), Written::and))
     }
 
     /// The documents of the groups, as they are stored.
@@ -193,6 +193,14 @@ struct Written<'a> {
     refused: Vec<RefusedWrite>,
     /// Changed by somebody else since it was read, or there though it was not looked for.
     again: Vec<&'a Group>,
+}
+
+impl Written<'_> {
+    fn and(mut self, mut other: Self) -> Self {
+        self.refused.append(&mut other.refused);
+        self.again.append(&mut other.again);
+        self
+    }
 }
 
 fn refused_writes(
