@@ -40,6 +40,7 @@ mod threads;
 mod token;
 mod topic;
 
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -83,6 +84,10 @@ fn run_application(application: Application) -> ExitCode {
 }
 
 /// For commands that wait for the network.
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+///
+/// The work is boxed for the compiler's sake: a future is compiled once for each place that polls it, and a runtime's
+/// `block_on` has several.
+fn block_on<'work, T: 'work>(work: impl Future<Output = anyhow::Result<T>> + 'work) -> anyhow::Result<T> {
+    let work: Pin<Box<dyn Future<Output = anyhow::Result<T>> + 'work>> = Box::pin(work);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
