@@ -40,8 +40,7 @@ mod threads;
 mod token;
 mod topic;
 
-use std::pin::Pin;
-use std::process::ExitCode;
+use std::{pin::Pin, process::ExitCode};
 
 use clap::Parser as _;
 use streamer_engine::Router;
