@@ -54,9 +54,13 @@ impl Mongodb {
             path: java("java"),
             args: vec![
                 format!("-Xmx{heap_mb}m"),
-                // Short pauses: what is measured beside it should not be the collector.
+                // Short pauses: what is measured beside it should not be the collector. A pause is as long as much is
+                // new and stays, so the part for what is new may be smaller than the twentieth of the heap that it is
+                // otherwise at least.
                 "-XX:+UseG1GC".into(),
                 "-XX:MaxGCPauseMillis=10".into(),
+                "-XX:+UnlockExperimentalVMOptions".into(),
+                "-XX:G1NewSizePercent=1".into(),
                 "-cp".into(),
                 class_path,
                 "StandIn".into(),
