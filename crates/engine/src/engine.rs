@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use serde::Serialize;
 use streamer_protocol::{
     ConnectionId, ErrorBody, ErrorCode, Json, Present, Published, Request, RequestId, RequestStatus, TenantId,
@@ -14,7 +15,7 @@ use crate::{
     Frame, Handlers, RequestView, Router, Settings, accept,
     clock::{Clock, SystemClock},
     core::{Core, NO_SPACE, Running, unknown_cursor},
-    handlers::{self, Begun},
+    handlers::Begun,
     live::Live,
     outbox::{self, OutboxSettings, Webhooks},
     push::Push,
@@ -373,36 +374,9 @@ impl Engine {
     /// Works on the queue until `stop`: reclaims what a former life of this worker left, then claims, runs,
     /// renews and tidies up. Then lets what runs come to its end within `deadline`, and gives up the leases of
     /// the rest.
-    pub async fn work(&self, stop: CancellationToken, deadline: Duration) {
-        let core = &self.core;
-        match core.persist(|| core.store.reclaim(&core.worker, core.clock.now())).await {
-            Ok(0) => {}
-            Ok(count) => warn!(count, "took back the requests that a former life of this worker left"),
-            Err(e) => warn!(error = %e, "a former life's leases could not be taken back: they will run out"),
-        }
-        // What was promoted before this bears the same worker's name, and is of this life.
-        worker::renew_all(core).await;
-        // Leases are renewed until everything has ended.
-        let drained = CancellationToken::new();
-        let stopping = async {
-            stop.cancelled().await;
-            core.stopping.cancel();
-        };
-        let claiming = async {
-            worker::claim(Arc::clone(core), stop.clone()).await;
-            // Only now is it certain that nothing more begins.
-            worker::drain(core, deadline).await;
-            drained.cancel();
-        };
-        tokio::join!(
-            stopping,
-            claiming,
-            worker::tidy(Arc::clone(core), stop.clone()),
-            worker::tidy_topics(Arc::clone(core), stop.clone()),
-            worker::measure(Arc::clone(core), stop.clone()),
-            handlers::watch(Arc::clone(core), drained.clone()),
-            worker::renew(Arc::clone(core), drained.clone()),
-        );
+    // Boxed: compiled here once, and not by every crate that awaits it.
+    pub fn work(&self, stop: CancellationToken, deadline: Duration) -> BoxFuture<'_, ()> {
+        worker::run(&self.core, stop, deadline).boxed()
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{
     core::Core,
-    drive, outbox,
+    drive, handlers, outbox,
     run::Interruption,
     store::{Claim, Claimed, Lease, Renewed, Summary},
 };
@@ -29,8 +29,40 @@ const RELEASE_TIME: Duration = Duration::from_secs(1);
 /// After a failed claim.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
+/// All of them, until `stop`, and until what runs then has ended or its `deadline` is over.
+pub(crate) async fn run(core: &Arc<Core>, stop: CancellationToken, deadline: Duration) {
+    match core.persist(|| core.store.reclaim(&core.worker, core.clock.now())).await {
+        Ok(0) => {}
+        Ok(count) => warn!(count, "took back the requests that a former life of this worker left"),
+        Err(e) => warn!(error = %e, "a former life's leases could not be taken back: they will run out"),
+    }
+    // What was promoted before this bears the same worker's name, and is of this life.
+    renew_all(core).await;
+    // Leases are renewed until everything has ended.
+    let drained = CancellationToken::new();
+    let stopping = async {
+        stop.cancelled().await;
+        core.stopping.cancel();
+    };
+    let claiming = async {
+        claim(Arc::clone(core), stop.clone()).await;
+        // Only now is it certain that nothing more begins.
+        drain(core, deadline).await;
+        drained.cancel();
+    };
+    tokio::join!(
+        stopping,
+        claiming,
+        tidy(Arc::clone(core), stop.clone()),
+        tidy_topics(Arc::clone(core), stop.clone()),
+        measure(Arc::clone(core), stop.clone()),
+        handlers::watch(Arc::clone(core), drained.clone()),
+        renew(Arc::clone(core), drained.clone()),
+    );
+}
+
 /// Claims what is due and runs it, until `stop`.
-pub(crate) async fn claim(core: Arc<Core>, stop: CancellationToken) {
+async fn claim(core: Arc<Core>, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(core.settings.running_max));
     while !stop.is_cancelled() {
         let Ok(slot) = (tokio::select! {
@@ -125,7 +157,7 @@ async fn wait_for_work(core: &Core, next_due: Option<Timestamp>, stop: &Cancella
 }
 
 /// Renews the leases of what runs here, until `stop`.
-pub(crate) async fn renew(core: Arc<Core>, stop: CancellationToken) {
+async fn renew(core: Arc<Core>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         pause(core.settings.lease / 3, &stop).await;
         renew_all(&core).await;
@@ -133,7 +165,7 @@ pub(crate) async fn renew(core: Arc<Core>, stop: CancellationToken) {
 }
 
 /// Renews the leases of what runs here, once. Whether that could be done.
-pub(crate) async fn renew_all(core: &Core) -> bool {
+async fn renew_all(core: &Core) -> bool {
     let runs = core.running.all();
     let (runs, leases): (Vec<_>, Vec<Lease>) =
         runs.into_iter().filter_map(|run| run.lease().cloned().map(|lease| (run, lease))).unzip();
@@ -164,7 +196,7 @@ pub(crate) async fn renew_all(core: &Core) -> bool {
 }
 
 /// Removes what is past its time, until `stop`.
-pub(crate) async fn tidy(core: Arc<Core>, stop: CancellationToken) {
+async fn tidy(core: Arc<Core>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let now = core.clock.now();
         let store = &core.store;
@@ -200,7 +232,7 @@ where
 }
 
 /// Lets go the topics that nothing holds here any more, until `stop`.
-pub(crate) async fn tidy_topics(core: Arc<Core>, stop: CancellationToken) {
+async fn tidy_topics(core: Arc<Core>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         core.topics.tidy(core.clock.now());
         pause(TOPICS_INTERVAL, &stop).await;
@@ -208,7 +240,7 @@ pub(crate) async fn tidy_topics(core: Arc<Core>, stop: CancellationToken) {
 }
 
 /// Shows the engine's sizes as metrics, until `stop`.
-pub(crate) async fn measure(core: Arc<Core>, stop: CancellationToken) {
+async fn measure(core: Arc<Core>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         outbox::measure(&core).await;
         if let Ok(open) = core.store.open_requests().await {
@@ -228,7 +260,7 @@ pub(crate) async fn measure(core: Arc<Core>, stop: CancellationToken) {
 }
 
 /// Lets what runs come to its end within `deadline`; then asks it to stop, and gives up its leases.
-pub(crate) async fn drain(core: &Core, deadline: Duration) {
+async fn drain(core: &Core, deadline: Duration) {
     core.tasks.close();
     let grace = core.settings.cancel_grace.min(deadline / 2);
     let soft = deadline - grace;

@@ -16,6 +16,7 @@ mod tally;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -206,7 +207,12 @@ impl Pipeline {
 
     /// Runs until `stop`, or until it cannot go on. What was taken by then is finished if the sinks answer; what they
     /// do not take comes again in the next run.
-    pub async fn run(&self, stop: CancellationToken) -> Result<(), Error> {
+    // Boxed: compiled here once, and not by every crate that awaits it.
+    pub fn run(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), Error>> {
+        self.run_until(stop).boxed()
+    }
+
+    async fn run_until(&self, stop: CancellationToken) -> Result<(), Error> {
         let halt = stop.child_token();
         let begun = tokio::select! {
             biased;

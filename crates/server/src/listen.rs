@@ -11,6 +11,7 @@ use std::{
 };
 
 use axum::{Router, extract::ConnectInfo, http::header};
+use futures_util::{FutureExt as _, future::BoxFuture};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -132,12 +133,17 @@ impl Drop for Place {
 }
 
 /// Serves `routes` until `stop`, then lets open requests end within a few seconds.
-pub(crate) async fn serve(
+// Boxed: HTTP is compiled here once, and not by every crate that awaits one of the addresses.
+pub(crate) fn serve(
     listener: TcpListener,
     routes: Router,
     listening: Arc<Listening>,
     stop: &CancellationToken,
-) {
+) -> BoxFuture<'_, ()> {
+    accept(listener, routes, listening, stop).boxed()
+}
+
+async fn accept(listener: TcpListener, routes: Router, listening: Arc<Listening>, stop: &CancellationToken) {
     let tasks = TaskTracker::new();
     loop {
         // One is at the door before another makes room for it.
