@@ -36,6 +36,11 @@ pub trait Push: Send + Sync {
     /// Returns once the connection has room again after [`Error::Busy`].
     async fn drained(&self, to: &ConnectionId) -> Result<()>;
 
+    /// For how many connections something waits that was pushed and has not left yet.
+    fn behind(&self) -> usize {
+        0
+    }
+
     /// Whether the connection is there.
     async fn is_active(&self, to: &ConnectionId) -> bool;
 

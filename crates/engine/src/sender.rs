@@ -2,7 +2,14 @@
 
 mod error;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::Serialize;
 use streamer_protocol::{CloseCode, ConnectionId};
@@ -27,6 +34,9 @@ const SEND_BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: D
 /// A message to many goes to at most so many in one go: less than a millisecond, at some microseconds for each.
 const QUEUE_MAX: usize = 128;
 
+/// If something waits for more than this part of those that a broadcast goes to, it waits too.
+const BEHIND_FRACTION: usize = 4;
+
 /// How often a send is tried again when its fault may pass.
 const SEND_RETRIES: u32 = 3;
 
@@ -36,6 +46,8 @@ pub struct Sender {
     push: Arc<dyn Push>,
     random: Arc<dyn Random>,
     health: Breakers<ConnectionId>,
+    /// How many broadcasts are under way.
+    broadcasts: AtomicUsize,
 }
 
 /// A connection to which sends have failed of late.
@@ -67,7 +79,8 @@ impl Sender {
         random: Arc<dyn Random>,
         breaker: BreakerSettings,
     ) -> Self {
-        Self { store, push, random, health: Breakers::new(breaker, "connections") }
+        let (health, broadcasts) = (Breakers::new(breaker, "connections"), AtomicUsize::new(0));
+        Self { store, push, random, health, broadcasts }
     }
 
     /// Sends `message` as one JSON text frame. A passing fault is tried again up to three times; a connection
@@ -131,8 +144,17 @@ impl Sender {
         Ok(self.broadcast_frame(to, frame).await)
     }
 
-    /// Queues a frame for each. What several broadcasts have for a connection then leaves in one write, where a topic's
-    /// publisher writes by itself: to be there sooner, it takes more writes.
+    /// A broadcast alone is written at once, as a topic's messages are: it is there sooner. While there is another, or
+    /// much of one before still waits, it is queued: what they have for a connection leaves in one write.
+    async fn hand_out(&self, to: &[ConnectionId], frame: &Frame) -> Vec<push::Result<()>> {
+        let under_way = UnderWay::one_more(&self.broadcasts);
+        if under_way.is_alone && self.push.behind() <= to.len() / BEHIND_FRACTION {
+            self.push.push_many(to, slice::from_ref(frame)).await
+        } else {
+            self.queue(to, frame).await
+        }
+    }
+
     async fn queue(&self, to: &[ConnectionId], frame: &Frame) -> Vec<push::Result<()>> {
         let mut pushed = Vec::with_capacity(to.len());
         for some in to.chunks(QUEUE_MAX) {
@@ -154,7 +176,7 @@ impl Sender {
             to.iter().cloned().partition(|id| self.health.admit(id).is_ok());
         let mut broadcast = Broadcast::default();
         broadcast.failed.extend(skipped.into_iter().map(|id| (id, SendError::CircuitOpen)));
-        let pushed = self.queue(&tried, &frame).await;
+        let pushed = self.hand_out(&tried, &frame).await;
         for (id, pushed) in tried.into_iter().zip(pushed) {
             let failure = match pushed {
                 Ok(()) => {
@@ -260,5 +282,24 @@ impl Sender {
 
     fn correlation_id(&self) -> String {
         Uuid::from_u64_pair(self.random.next_u64(), self.random.next_u64()).to_string()
+    }
+}
+
+/// One of the broadcasts that are under way, until it is dropped.
+struct UnderWay<'a> {
+    count: &'a AtomicUsize,
+    is_alone: bool,
+}
+
+impl<'a> UnderWay<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        let is_alone = count.fetch_add(1, Ordering::Relaxed) == 0;
+        Self { count, is_alone }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

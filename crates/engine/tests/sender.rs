@@ -1,15 +1,26 @@
 //! Messages of the application to connections.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use streamer_engine::{
-    BreakerSettings, BreakerState, SendError, Sender,
-    protocol::{ConnectionId, TenantId, UserId},
+    BreakerSettings, BreakerState, Frame, SendError, Sender,
+    protocol::{CloseCode, ConnectionId, TenantId, UserId},
+    push::{self, Push},
     store::{ConnectionRecord, Connections},
     testing::{FakeConnections, MemoryStore, SeededRandom},
 };
-use tokio::time::{Instant, advance};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, advance},
+};
 
 use crate::support::BEGIN;
 
@@ -166,4 +177,74 @@ async fn broadcasts_alone_open_a_circuit_too() {
         let broadcast = post.sender.broadcast(std::slice::from_ref(&id), &Value::Null).await.expect("prints");
         assert_eq!(broadcast.failed, [(id.clone(), expected)]);
     }
+}
+
+/// Connections that note what is handed to many at once, and let that go on only with a permit.
+struct Noted {
+    inner: FakeConnections,
+    permits: Semaphore,
+    at_once: AtomicUsize,
+    behind: AtomicUsize,
+}
+
+#[async_trait]
+impl Push for Noted {
+    async fn push(&self, to: &ConnectionId, frame: Frame) -> push::Result<()> {
+        self.inner.push(to, frame).await
+    }
+
+    async fn push_many(&self, to: &[ConnectionId], frames: &[Frame]) -> Vec<push::Result<()>> {
+        self.at_once.fetch_add(1, Ordering::Relaxed);
+        self.permits.acquire().await.expect("open").forget();
+        self.inner.push_many(to, frames).await
+    }
+
+    async fn drained(&self, to: &ConnectionId) -> push::Result<()> {
+        self.inner.drained(to).await
+    }
+
+    fn behind(&self) -> usize {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    async fn is_active(&self, to: &ConnectionId) -> bool {
+        self.inner.is_active(to).await
+    }
+
+    async fn disconnect(&self, to: &ConnectionId, why: CloseCode) -> push::Result<()> {
+        self.inner.disconnect(to, why).await
+    }
+}
+
+#[tokio::test]
+async fn a_broadcast_is_queued_beside_another_and_while_many_are_behind() {
+    let noted = Noted {
+        inner: FakeConnections::new(),
+        permits: Semaphore::new(0),
+        at_once: AtomicUsize::new(0),
+        behind: AtomicUsize::new(0),
+    };
+    let to = ["a", "b", "c", "d"].map(ConnectionId::new);
+    to.iter().for_each(|id| noted.inner.open(id));
+    let noted = Arc::new(noted);
+    let (store, random) = (Arc::new(MemoryStore::new()), Arc::new(SeededRandom::new(1)));
+    let sender = Sender::new(store, noted.clone(), random, BreakerSettings::default());
+    let at_once = || noted.at_once.load(Ordering::Relaxed);
+
+    let alone = sender.broadcast(&to, "first");
+    tokio::pin!(alone);
+    assert!(futures_util::poll!(alone.as_mut()).is_pending());
+    let beside = sender.broadcast(&to, "second").await.expect("prints");
+    assert_eq!((beside.delivered, at_once()), (4, 1), "the first waits for its permit");
+    noted.permits.add_permits(1);
+    assert_eq!(alone.await.expect("prints").delivered, 4);
+    assert_eq!(noted.inner.take(&to[3]), ["second", "first"]);
+
+    noted.behind.store(2, Ordering::Relaxed);
+    assert_eq!(sender.broadcast(&to, "third").await.expect("prints").delivered, 4);
+    assert_eq!(at_once(), 1);
+    noted.behind.store(1, Ordering::Relaxed);
+    noted.permits.add_permits(1);
+    assert_eq!(sender.broadcast(&to, "fourth").await.expect("prints").delivered, 4);
+    assert_eq!((at_once(), noted.inner.take(&to[0]).len()), (2, 4));
 }

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Settings,
-    link::{Bounds, Link},
+    link::{Behind, Bounds, Link},
     places::{Full, Place, Places},
     volley::{Volley, text},
 };
@@ -30,6 +30,7 @@ pub struct Hub {
     links: Arc<RwLock<Links>>,
     places: Arc<Mutex<Places>>,
     bounds: Bounds,
+    behind: Behind,
     /// How often it is stored who was heard from.
     touch_interval: Duration,
     /// The connections' own tasks.
@@ -54,6 +55,7 @@ impl Hub {
             links: Arc::default(),
             places: Arc::new(Mutex::new(places)),
             bounds,
+            behind: Behind::default(),
             touch_interval: settings.heartbeat / 2,
             tasks: TaskTracker::new(),
         }
@@ -92,6 +94,7 @@ impl Hub {
         }
         metrics::gauge!("streamer_connections_active").set(self.len() as f64);
         metrics::gauge!("streamer_tenants_connected").set(self.places.lock().tenants() as f64);
+        metrics::gauge!("streamer_connections_behind").set(self.behind.count() as f64);
         metrics::gauge!("streamer_outbound_waiting_bytes").set(bytes as f64);
         metrics::gauge!("streamer_outbound_waiting_messages").set(messages as f64);
     }
@@ -102,7 +105,7 @@ impl Hub {
     }
 
     pub(crate) fn add(&self, id: ConnectionId) -> Arc<Link> {
-        let link = Arc::new(Link::new(id.clone(), self.bounds));
+        let link = Arc::new(Link::new(id.clone(), self.bounds, self.behind.clone()));
         let mut links = self.links.write();
         if links.closing {
             let _ = link.close(CloseCode::GoingAway);
@@ -195,6 +198,10 @@ impl Push for Hub {
 
     async fn drained(&self, to: &ConnectionId) -> Result<()> {
         self.link(to)?.drained().await
+    }
+
+    fn behind(&self) -> usize {
+        self.behind.count()
     }
 
     async fn is_active(&self, to: &ConnectionId) -> bool {

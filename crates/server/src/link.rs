@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -32,10 +32,21 @@ pub(crate) struct Bounds {
     pub(crate) messages_max: usize,
 }
 
+/// For how many connections something waits. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Behind(Arc<AtomicUsize>);
+
+impl Behind {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection's way to its peer. Whoever pushes never waits.
 pub(crate) struct Link {
     pub(crate) id: ConnectionId,
     bounds: Bounds,
+    behind: Behind,
     queue: Mutex<Queue>,
     /// The connection's task.
     task: AtomicWaker,
@@ -55,6 +66,8 @@ struct Queue {
     held: bool,
     close: Option<CloseCode>,
     ended: bool,
+    /// Whether this one counts among those for which something waits.
+    is_behind: bool,
 }
 
 struct Waiting {
@@ -63,10 +76,11 @@ struct Waiting {
 }
 
 impl Link {
-    pub(crate) fn new(id: ConnectionId, bounds: Bounds) -> Self {
+    pub(crate) fn new(id: ConnectionId, bounds: Bounds, behind: Behind) -> Self {
         Self {
             id,
             bounds,
+            behind,
             queue: Mutex::default(),
             task: AtomicWaker::new(),
             drained: Notify::new(),
@@ -81,6 +95,7 @@ impl Link {
         let mut queue = self.queue.lock();
         queue.open()?;
         queue.push(text, collapses, self.bounds)?;
+        queue.count(&self.behind);
         drop(queue);
         self.task.wake();
         Ok(())
@@ -111,6 +126,7 @@ impl Link {
                 volley.texts().try_for_each(|(text, collapses)| queue.push(text, collapses, self.bounds))
             }
         };
+        queue.count(&self.behind);
         drop(queue);
         self.task.wake();
         pushed
@@ -139,7 +155,9 @@ impl Link {
 
     /// Queues the answer to a message of the peer itself, whose reading stops while too much waits.
     pub(crate) fn reply(&self, text: Utf8Bytes) {
-        self.queue.lock().add(text, None);
+        let mut queue = self.queue.lock();
+        queue.add(text, None);
+        queue.count(&self.behind);
     }
 
     /// Whether the peer's messages may be read: not while it takes no answers.
@@ -160,6 +178,7 @@ impl Link {
             // An idle connection holds no memory for its queue.
             queue.waiting = VecDeque::new();
         }
+        queue.count(&self.behind);
         drop(queue);
         if roomy {
             self.drained.notify_waiters();
@@ -205,6 +224,7 @@ impl Link {
         if code == CloseCode::SlowConsumer {
             queue.waiting = VecDeque::new();
             queue.bytes = 0;
+            queue.count(&self.behind);
         }
         drop(queue);
         self.drained.notify_waiters();
@@ -231,6 +251,7 @@ impl Link {
         queue.output = None;
         queue.waiting = VecDeque::new();
         queue.bytes = 0;
+        queue.count(&self.behind);
         drop(queue);
         self.drained.notify_waiters();
     }
@@ -281,6 +302,16 @@ impl Queue {
         Ok(())
     }
 
+    /// Called whenever something came to wait, or left.
+    fn count(&mut self, behind: &Behind) {
+        let is_behind = !self.waiting.is_empty() && !self.ended;
+        match (std::mem::replace(&mut self.is_behind, is_behind), is_behind) {
+            (false, true) => behind.0.fetch_add(1, Ordering::Relaxed),
+            (true, false) => behind.0.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => return,
+        };
+    }
+
     fn add(&mut self, text: Utf8Bytes, collapses: Option<RequestId>) {
         self.bytes += text.len();
         self.waiting.push_back(Waiting { text, collapses });
@@ -294,7 +325,7 @@ mod tests {
     use super::*;
 
     fn link(bytes_max: usize, messages_max: usize) -> Link {
-        Link::new(ConnectionId::new("c"), Bounds { bytes_max, messages_max })
+        Link::new(ConnectionId::new("c"), Bounds { bytes_max, messages_max }, Behind::default())
     }
 
     fn texts(link: &Link) -> Vec<String> {
@@ -313,6 +344,31 @@ mod tests {
         }
         assert_eq!(link.push("4".into(), None), Err(Error::Busy));
         assert_eq!(texts(&link), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn it_is_behind_for_as_long_as_something_waits() {
+        let behind = Behind::default();
+        let link =
+            || Link::new(ConnectionId::new("c"), Bounds { bytes_max: 10, messages_max: 3 }, behind.clone());
+        let (a, b, c) = (link(), link(), link());
+        for link in [&a, &b, &c] {
+            link.push("1".into(), None).expect("room");
+            link.push("2".into(), None).expect("room");
+        }
+        assert_eq!(behind.count(), 3);
+        assert_eq!((a.next().is_some(), behind.count()), (true, 3), "one more waits");
+        assert_eq!((a.next().is_some(), behind.count()), (true, 2));
+        b.close(CloseCode::SlowConsumer).expect("open");
+        assert_eq!(behind.count(), 1, "nothing waits for who takes nothing");
+        c.end();
+        a.reply("answer".into());
+        assert_eq!(behind.count(), 1);
+        c.reply("too late".into());
+        assert_eq!(behind.count(), 1, "who is gone is not behind");
+        b.end();
+        a.end();
+        assert_eq!(behind.count(), 0);
     }
 
     #[test]

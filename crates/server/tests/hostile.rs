@@ -208,6 +208,7 @@ async fn a_crowd_of_silent_connections_costs_nobody_anything() {
     // Nothing waits for any of them, nor is anything worked on.
     let metrics = Http::get(server.admin, "/metrics").send().await;
     for line in [
+        "streamer_connections_behind 0",
         "streamer_outbound_waiting_bytes 0",
         "streamer_outbound_waiting_messages 0",
         "streamer_engine_tasks 0",

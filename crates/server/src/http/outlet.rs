@@ -12,7 +12,7 @@ use streamer_protocol::{CloseCode, ConnectionId};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
-    link::{Bounds, Link},
+    link::{Behind, Bounds, Link},
     volley::text,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { link: Link::new(ConnectionId::new(""), bounds) }
+        Self { link: Link::new(ConnectionId::new(""), bounds, Behind::default()) }
     }
 
     /// The next frame, if one waits.
