@@ -27,6 +27,7 @@ mod query;
 mod rate;
 mod refusals;
 mod settings;
+mod stage;
 mod stream;
 mod tls;
 mod upgrade;

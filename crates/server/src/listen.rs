@@ -23,7 +23,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,6 +32,7 @@ use tracing::warn;
 use crate::{
     line::Line,
     patience::Patient,
+    stage::Stage,
     stream::Stream,
     tls::Handshakes,
     waiting::{Room, Waiting},
@@ -145,6 +146,8 @@ pub(crate) fn serve(
 
 async fn accept(listener: TcpListener, routes: Router, listening: Arc<Listening>, stop: &CancellationToken) {
     let tasks = TaskTracker::new();
+    // Shared: a token's own clones are counted under a lock.
+    let stopping = Arc::new(stop.clone());
     loop {
         // One is at the door before another makes room for it.
         let accepted = async {
@@ -159,7 +162,7 @@ async fn accept(listener: TcpListener, routes: Router, listening: Arc<Listening>
             Ok(((stream, peer), permit)) => {
                 let permit = listening.sockets.place(permit);
                 let (routes, listening) = (routes.clone(), Arc::clone(&listening));
-                tasks.spawn(serve_socket(stream, peer, routes, permit, listening, stop.clone()));
+                tasks.spawn(serve_socket(stream, peer, routes, permit, listening, Arc::clone(&stopping)));
             }
             Err(e) => {
                 warn!(error = %e, "a socket could not be accepted");
@@ -172,24 +175,13 @@ async fn accept(listener: TcpListener, routes: Router, listening: Arc<Listening>
     tasks.wait().await;
 }
 
-/// How far a client has come on its socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// It has asked for nothing yet.
-    Silent,
-    /// It has.
-    Asked,
-    /// Its upgrade is being answered.
-    Upgrading,
-}
-
 async fn serve_socket(
     stream: TcpStream,
     peer: SocketAddr,
     routes: Router,
     permit: SocketPermit,
     listening: Arc<Listening>,
-    stop: CancellationToken,
+    stop: Arc<CancellationToken>,
 ) {
     let socket = listening.sockets.waiting.socket();
     // Answers are small and awaited: they do not wait for more to go along.
@@ -223,18 +215,17 @@ async fn serve_socket(
         }
     };
     let routes = TowerToHyperService::new(routes);
-    let (stage, mut stages) = watch::channel(Stage::Silent);
     let asked_of = Arc::clone(&socket);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let upgrades = request.headers().contains_key(header::UPGRADE);
-        stage.send_replace(if upgrades { Stage::Upgrading } else { Stage::Asked });
+        asked_of.stages.set(if upgrades { Stage::Upgrading } else { Stage::Asked });
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(permit.clone());
         let asked = asked_of.ask();
-        let (answering, stage) = (routes.call(request), stage.clone());
+        let answering = routes.call(request);
         async move {
             let answer = answering.await;
-            stage.send_replace(Stage::Asked);
+            asked.socket().stages.set(Stage::Asked);
             answer.map(|answer| answer.map(|body| asked.until_the_end_of(body)))
         }
     });
@@ -251,9 +242,9 @@ async fn serve_socket(
     let over = async {
         stop.cancelled().await;
         // Whoever has said nothing yet would be closed without an answer.
-        let _ = timeout(LAST_CALL, stages.wait_for(|stage| *stage != Stage::Silent)).await;
+        let _ = timeout(LAST_CALL, socket.stages.left(Stage::Silent)).await;
         // The HTTP library would answer an upgrade with `Connection: close`.
-        let _ = stages.wait_for(|stage| *stage != Stage::Upgrading).await;
+        socket.stages.left(Stage::Upgrading).await;
     };
     // What goes wrong here is the peer's: it left, or it does not speak HTTP.
     let _ = tokio::select! {

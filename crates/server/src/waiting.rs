@@ -16,8 +16,9 @@ use std::{
 use axum::body::Body;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::stage::Stages;
 
 /// So long a peer may take, also where others wait for its place.
 const SLOW: Duration = Duration::from_secs(1);
@@ -44,7 +45,7 @@ impl Queue {
 
 struct Waiter {
     since: Instant,
-    make_room: CancellationToken,
+    make_room: Arc<Notify>,
 }
 
 /// What came of asking for room.
@@ -63,9 +64,10 @@ impl Waiting {
     pub(crate) fn socket(&self) -> Arc<Socket> {
         let socket = Socket {
             waiting: self.clone(),
-            make_room: CancellationToken::new(),
+            make_room: Arc::default(),
             place: Mutex::default(),
             held: AtomicBool::new(false),
+            stages: Stages::default(),
         };
         socket.wait();
         Arc::new(socket)
@@ -79,7 +81,7 @@ impl Waiting {
         if !left.is_zero() {
             return Room::In(left);
         }
-        oldest.remove().make_room.cancel();
+        oldest.remove().make_room.notify_one();
         metrics::counter!("streamer_sockets_displaced_total").increment(1);
         Room::Asked
     }
@@ -88,18 +90,21 @@ impl Waiting {
 /// A socket of HTTP, until it is closed or becomes a WebSocket.
 pub(crate) struct Socket {
     waiting: Waiting,
-    make_room: CancellationToken,
+    /// Told once, to the one task of the socket.
+    make_room: Arc<Notify>,
     /// Its place among those that wait, if it does.
     place: Mutex<Option<u64>>,
     /// Whether the peer has not taken all of the answer yet.
     held: AtomicBool,
+    /// How far its peer has come.
+    pub(crate) stages: Stages,
 }
 
 impl Socket {
     /// Ready when it is to make room, and nothing of an answer is left to be sent. Who sends is of the task that
     /// awaits this.
     pub(crate) async fn displaced(&self) {
-        self.make_room.cancelled().await;
+        self.make_room.notified().await;
         poll_fn(|_| if self.held.load(Ordering::Relaxed) { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
@@ -115,7 +120,7 @@ impl Socket {
     }
 
     fn wait(&self) {
-        let waiter = Waiter { since: Instant::now(), make_room: self.make_room.clone() };
+        let waiter = Waiter { since: Instant::now(), make_room: Arc::clone(&self.make_room) };
         let number = self.waiting.0.lock().add(waiter);
         *self.place.lock() = Some(number);
     }
@@ -138,6 +143,11 @@ impl Drop for Socket {
 pub(crate) struct Asked(Arc<Socket>);
 
 impl Asked {
+    /// Whose request it is.
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.0
+    }
+
     /// The answer's body, with which the answer ends.
     pub(crate) fn until_the_end_of(self, body: Body) -> Answer {
         Answer { body, _asked: self }
@@ -178,6 +188,8 @@ impl HttpBody for Answer {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -191,7 +203,7 @@ mod tests {
         let asked = first.ask();
         tokio::time::advance(SLOW).await;
         assert_eq!(waiting.make_room(), Room::Asked);
-        assert!(second.make_room.is_cancelled() && !first.make_room.is_cancelled());
+        assert!(second.displaced().now_or_never().is_some() && first.displaced().now_or_never().is_none());
         assert_eq!(waiting.make_room(), Room::None);
         let answer = asked.until_the_end_of(Body::empty());
         tokio::time::advance(SLOW * 2).await;
