@@ -18,6 +18,7 @@ pub struct Shell {
     folder: PathBuf,
     variables: Vec<(String, String)>,
     open_files_max: Option<u32>,
+    open_files_at_first: Option<u32>,
 }
 
 /// What a command came to.
@@ -35,7 +36,13 @@ impl Shell {
     /// Runs `binary` in `folder`.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, folder: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), folder: folder.into(), variables: Vec::new(), open_files_max: None }
+        Self {
+            binary: binary.into(),
+            folder: folder.into(),
+            variables: Vec::new(),
+            open_files_max: None,
+            open_files_at_first: None,
+        }
     }
 
     /// The same place, with another binary.
@@ -70,6 +77,13 @@ impl Shell {
         self
     }
 
+    /// Lets what is run have so many files open until it asks the system for more.
+    #[must_use]
+    pub fn open_files_at_first(mut self, count: Option<u32>) -> Self {
+        self.open_files_at_first = count;
+        self
+    }
+
     /// Where it runs.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -78,13 +92,17 @@ impl Shell {
 
     /// The command, not yet started: without input, and without what the variables of this process would configure.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = match self.open_files_max {
-            None => Command::new(&self.binary),
-            Some(max) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", &format!("ulimit -n {max} && exec \"$0\" \"$@\"")]).arg(&self.binary);
-                command
-            }
+        let limits = [("-n", self.open_files_max), ("-S -n", self.open_files_at_first)];
+        let limits: String = limits
+            .into_iter()
+            .filter_map(|(which, count)| Some(format!("ulimit {which} {} && ", count?)))
+            .collect();
+        let mut command = if limits.is_empty() {
+            Command::new(&self.binary)
+        } else {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("{limits}exec \"$0\" \"$@\"")]).arg(&self.binary);
+            command
         };
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();

@@ -34,6 +34,7 @@ pub struct Setup {
     binary: PathBuf,
     settings: Vec<(String, String)>,
     open_files_max: Option<u32>,
+    open_files_at_first: Option<u32>,
     keeps_socket: bool,
 }
 
@@ -41,7 +42,13 @@ impl Setup {
     /// Runs this binary.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), settings: Vec::new(), open_files_max: None, keeps_socket: false }
+        Self {
+            binary: binary.into(),
+            settings: Vec::new(),
+            open_files_max: None,
+            open_files_at_first: None,
+            keeps_socket: false,
+        }
     }
 
     /// With one more setting.
@@ -55,6 +62,13 @@ impl Setup {
     #[must_use]
     pub fn open_files(mut self, max: u32) -> Self {
         self.open_files_max = Some(max);
+        self
+    }
+
+    /// With no more than so many open files until it asks the system for more.
+    #[must_use]
+    pub fn open_files_at_first(mut self, count: u32) -> Self {
+        self.open_files_at_first = Some(count);
         self
     }
 
@@ -84,7 +98,8 @@ impl Setup {
         Issuer::shared().write(folder.path());
         let shell = Shell::new(&self.binary, folder.path())
             .variable("STREAMER_ADMIN__TOKEN", ADMIN_TOKEN)
-            .open_files(self.open_files_max);
+            .open_files(self.open_files_max)
+            .open_files_at_first(self.open_files_at_first);
         let socket =
             self.keeps_socket.then(|| TcpListener::bind(&addresses.listen).expect("the port is free"));
         Server { folder, shell, settings: self.settings, socket, process: None, addresses }

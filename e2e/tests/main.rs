@@ -5,6 +5,7 @@ mod bad_input;
 mod configuration;
 mod container;
 mod crash;
+mod crowd;
 mod demo;
 mod deploys;
 mod drain;

@@ -31,6 +31,14 @@ fn rows(page: &str) -> Vec<(&str, &str)> {
     .collect()
 }
 
+/// The most that each of what a gauge counts takes, in KiB, as the page has it.
+pub(crate) fn kib_each_max(gauge: &str) -> f64 {
+    let page = page();
+    let mut rows = page.lines().filter(|row| quoted(row).any(|name| name == gauge));
+    let each = rows.find_map(|row| row.split_once("under ")?.1.split_once(" KiB each")?.0.parse().ok());
+    each.unwrap_or_else(|| panic!("the page does not say what each of {gauge} takes"))
+}
+
 /// The names of the gauges that are shown.
 fn gauges(metrics: &str) -> BTreeSet<&str> {
     metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge")).collect()
