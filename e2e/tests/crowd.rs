@@ -39,7 +39,7 @@ const AT_ONCE: usize = 200;
 const OPEN_FILES_AT_FIRST: u32 = 256;
 
 /// What whoever speaks waits at most, from the connection to the last answer. Far less than the crowds stay.
-const PROMPTLY: Duration = Duration::from_secs(5);
+const PROMPTLY: Duration = Duration::from_secs(10);
 
 /// Longer than any test takes.
 const FOREVER_S: u32 = 600;

@@ -55,16 +55,26 @@ impl Child {
         Ok(Self { pid, stop: Some(stop), keeper: Some(keeper), stops_by: program.stops_by })
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> Pid {
-        self.pid
-    }
-
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&self) -> bool {
         // The keeper, who waits for it, is not to miss that.
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         !matches!(waitid(WaitId::Pid(self.pid), look), Ok(None))
+    }
+
+    /// Stops it where it is. None of its threads does anything any more when this returns: a signal alone takes a while
+    /// to reach them all.
+    pub(crate) fn pause(&self) -> io::Result<()> {
+        kill_process(self.pid, Signal::STOP)?;
+        // Told once all threads have stopped. The keeper, who waits for its end, is not to miss that.
+        let told = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(self.pid), told)?;
+        Ok(())
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    pub(crate) fn unpause(&self) -> io::Result<()> {
+        Ok(kill_process(self.pid, Signal::CONT)?)
     }
 
     pub(crate) fn end(&mut self, signal: Signal) {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
@@ -96,12 +96,12 @@ impl Mongodb {
 
     /// Answers nothing from here on, with its connections open: as a server that hangs.
     pub fn pause(&self) -> io::Result<()> {
-        Ok(kill_process(self.child.pid(), Signal::STOP)?)
+        self.child.pause()
     }
 
     /// Goes on after [`pause`](Self::pause).
     pub fn unpause(&self) -> io::Result<()> {
-        Ok(kill_process(self.child.pid(), Signal::CONT)?)
+        self.child.unpause()
     }
 
     fn await_ready(&self, program: &Program) -> io::Result<()> {
